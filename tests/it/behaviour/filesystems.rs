@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use crate::machine::{self, Python, Scratch};
 use crate::mounts::is_among_mounts;
 use crate::places::{Kind, MountedLab};
-use crate::strace::{self, Call, meeting};
+use crate::strace::{self, Call, meeting, noted, noting};
 use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::raw::{Difference, Drift};
@@ -92,6 +92,8 @@ const BARE: Flags = &["--without-pip"];
 /// The number of foreign files in an environment.
 const STRANGERS: usize = 20;
 
+/// The calls that rename.
+const RENAMES: [&str; 2] = ["renameat2", "renameat"];
 /// The first rename at which the test kills: one of the steps, after those of the journal.
 const FIRST: usize = 4;
 /// The test also kills at each n-th rename after it; `RVENV_EVERY` sets another n.
@@ -384,36 +386,57 @@ fn check(test: &str, kind: Kind) {
         .into_iter()
         .zip(ends)
         .filter(|(_, end)| **end != Moot);
+    let (mut asked, mut sum) = (0, 0);
     for (action, expected) in possible {
+        // `recover` does not believe what other users may write, and where modes are not kept, all
+        // users may write.
+        let is_believed = kind.keeps_modes();
+        let is_killed = action != Recover && *expected == Done && is_believed && strace::is_there();
+        let mut renames = [0; RENAMES.len()];
         for flags in [BARE, &[]] {
             let Some(bench) = Bench::new(kind, action, flags, cache) else {
                 return;
             };
             if flags == BARE || bench.place.lab.has_pip {
                 bench.check_plan();
-                let ended = bench.place.run(&bench.words());
+                let ended = if flags == BARE && is_killed {
+                    let log = bench.place.lab.file("renames");
+                    let ended = bench
+                        .place
+                        .run_under(&noting(&RENAMES, &log), &bench.words());
+                    renames = RENAMES.map(|call| noted(&log, call));
+                    ended
+                } else {
+                    bench.place.run(&bench.words())
+                };
                 bench.judge(&ended, *expected);
             }
         }
-        // `recover` does not believe what other users may write, and where modes are not kept, all
-        // users may write.
-        let is_believed = kind.keeps_modes();
-        if action != Recover && *expected == Done && is_believed && strace::is_there() {
-            let killed =
-                ["renameat2", "renameat"].map(|call| kill_at_some(kind, action, call, cache));
-            println!("{action:?} on {kind:?}: killed at {killed:?} renames");
+        if is_killed {
+            let calls = RENAMES.into_iter().zip(renames);
+            let kills = calls.map(|(call, count)| {
+                let kills = kill_at_some((kind, action), (call, count), cache)?;
+                println!("{action:?} on {kind:?}: killed at {kills} of {count} {call}");
+                Some(kills)
+            });
+            asked += 1;
+            sum += kills.flatten().sum::<usize>();
         }
     }
+    assert!(asked == 0 || sum > 0, "nothing was killed on {kind:?}");
 }
 
-/// I1: kills a run before calls of a kind, and recovers; returns the number of kills.
-fn kill_at_some(kind: Kind, action: Action, call: &str, cache: &Path) -> usize {
+/// I1: kills a run before some of its calls of a kind, and recovers; returns the number of kills.
+fn kill_at_some(
+    (kind, action): (Kind, Action),
+    (call, count): (&str, usize),
+    cache: &Path,
+) -> Option<usize> {
+    let mut kills = 0;
     let every = std::env::var("RVENV_EVERY").ok();
     let every = every.and_then(|every| every.parse().ok()).unwrap_or(EVERY);
-    for (kills, nth) in (FIRST..).step_by(every).enumerate() {
-        let Some(bench) = Bench::new(kind, action, BARE, cache) else {
-            return kills;
-        };
+    for nth in (FIRST..=count).step_by(every) {
+        let bench = Bench::new(kind, action, BARE, cache)?;
         let call = Call {
             kind: call.to_owned(),
             nth,
@@ -421,10 +444,8 @@ fn kill_at_some(kind: Kind, action: Action, call: &str, cache: &Path) -> usize {
         let killer = meeting(&call, "signal=KILL", "");
         let ended = bench.place.run_under(&killer, &bench.words());
         let what = format!("{}, killed at {call:?}", bench.what());
-        if ended.code.is_some() {
-            assert_eq!(ended.code, Some(0), "{what}: {}", ended.story);
-            return kills;
-        }
+        assert_eq!(ended.code, None, "{what}: {}", ended.story);
+        kills += 1;
         let recovered = bench.place.run(&bench.place.lab.recover());
         let mut litter = bench.litter();
         if kind.tells_births() {
@@ -444,7 +465,7 @@ fn kill_at_some(kind: Kind, action: Action, call: &str, cache: &Path) -> usize {
         });
         assert_eq!(truth, Ok(()), "{what}: {}", recovered.story);
     }
-    unreachable!("a run has fewer renames than there are numbers")
+    Some(kills)
 }
 
 macro_rules! places {

@@ -3,6 +3,7 @@
 //! Needs `strace`; without it a test prints the reason and skips. Counts per kind of call, as
 //! `strace` does.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::trees::{Lab, end};
@@ -69,6 +70,21 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     }
     let changing = calls.into_iter().filter(|(_, changes)| *changes);
     changing.map(|(call, _)| call).collect()
+}
+
+/// A launcher that notes the calls of these kinds which the command itself makes.
+pub(crate) fn noting(kinds: &[&str], log: &Path) -> Vec<String> {
+    let trace = format!("trace={}", kinds.join(","));
+    let log = log.display().to_string();
+    let words = ["strace", "-qq", "-o", &log, "-e", &trace];
+    words.map(str::to_owned).into()
+}
+
+/// How many calls of a kind are noted.
+pub(crate) fn noted(log: &Path, kind: &str) -> usize {
+    let start = format!("{kind}(");
+    let text = std::fs::read_to_string(log).unwrap();
+    text.lines().filter(|line| line.starts_with(&start)).count()
 }
 
 /// A launcher that disturbs one call of the command; `what` is in the syntax of `strace`.

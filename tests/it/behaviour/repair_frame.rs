@@ -18,22 +18,25 @@ use crate::warm;
 /// Makes the environment `E`, with the package `p1` in it.
 type Maker = fn(&Scratch, &Python, &Path) -> bool;
 
-fn install(scratch: &Scratch, index: &Path) {
-    let words = ["-m", "pip", "install", "-q", "--no-index", "--find-links"];
-    let words = [&words[..], &[index.to_str().unwrap(), "p1"]].concat();
-    scratch.run(&scratch.path("E/bin/python"), &words).ok();
+/// Installs the package with pip; `tool` made the environment.
+fn install(scratch: &Scratch, tool: &str, index: &Path) {
+    warm::installed(&scratch.path("E"), tool, || {
+        let words = ["-m", "pip", "install", "-q", "--no-index", "--find-links"];
+        let words = [&words[..], &[index.to_str().unwrap(), "p1"]].concat();
+        scratch.run(&scratch.path("E/bin/python"), &words).ok();
+    });
 }
 
 fn by_rvenv(scratch: &Scratch, python: &Python, index: &Path) -> bool {
     let path = python.path.to_str().unwrap();
     scratch.rvenv(&["create", "E", "-p", path]).ok();
-    install(scratch, index);
+    install(scratch, "rvenv", index);
     true
 }
 
 fn by_venv(scratch: &Scratch, python: &Python, index: &Path) -> bool {
     warm::venv(scratch, python, "E");
-    install(scratch, index);
+    install(scratch, "venv", index);
     true
 }
 
@@ -43,7 +46,7 @@ fn by_virtualenv(scratch: &Scratch, python: &Python, index: &Path) -> bool {
     };
     let path = python.path.to_str().unwrap();
     scratch.run(&virtualenv, &["-q", "-p", path, "E"]).ok();
-    install(scratch, index);
+    install(scratch, "virtualenv", index);
     true
 }
 
@@ -82,9 +85,10 @@ fn state(scratch: &Scratch, env: &str) -> String {
     said["state"].as_str().unwrap().to_owned()
 }
 
-/// Every script of an environment starts.
+/// Every script of an environment starts; of equal ones, such as `pip` and `pip3`, the first.
 #[track_caller]
 fn scripts_start(scratch: &Scratch, env: &str) {
+    let mut started = Vec::new();
     for entry in fs::read_dir(scratch.path(env).join("bin")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read(&path).unwrap();
@@ -92,6 +96,10 @@ fn scripts_start(scratch: &Scratch, env: &str) {
         if !is_program || !text.starts_with(b"#!") {
             continue;
         }
+        if started.contains(&text) {
+            continue;
+        }
+        started.push(text);
         let mut program = scratch.program(&path, "022");
         program.arg("--version").env("PYTHONDONTWRITEBYTECODE", "1");
         let ended = ended(&mut program);

@@ -5,10 +5,12 @@
 //! data file in it, a module beside it, a data file at the top of the environment, and a program.
 //! No network: the index is a directory.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use crate::machine::{Python, Scratch, ended, supported};
 
@@ -144,12 +146,27 @@ print("%d.%d.%d" % sys.version_info[:3])
 
 /// A directory `index` with these wheels, by name and version.
 pub(crate) fn index(scratch: &Scratch, python: &Path, wheels: &[(&str, &str)]) -> PathBuf {
+    // Their bytes depend on nothing but name and version.
+    static KNOWN: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
     let directory = scratch.path("index");
     fs::create_dir_all(&directory).unwrap();
-    let make = format!("{PACKAGE}{MAKE}");
-    let mut arguments = vec!["-c", &make, directory.to_str().unwrap()];
-    arguments.extend(wheels.iter().flat_map(|(name, version)| [*name, *version]));
-    scratch.run(python, &arguments).ok();
+    let file = |(name, version): &(&str, &str)| format!("{name}-{version}-py3-none-any.whl");
+    let mut known = KNOWN.lock().unwrap();
+    let is_new = |wheel: &&(&str, &str)| !known.contains_key(&file(wheel));
+    let new: Vec<_> = wheels.iter().filter(is_new).collect();
+    if !new.is_empty() {
+        let make = format!("{PACKAGE}{MAKE}");
+        let mut arguments = vec!["-c", &make, directory.to_str().unwrap()];
+        arguments.extend(new.iter().flat_map(|(name, version)| [*name, *version]));
+        scratch.run(python, &arguments).ok();
+    }
+    for file in wheels.iter().map(file) {
+        let path = directory.join(&file);
+        match known.get(&file) {
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+            None => drop(known.insert(file, fs::read(path).unwrap())),
+        }
+    }
     directory
 }
 

@@ -108,6 +108,26 @@ pub(crate) fn venv(scratch: &Scratch, python: &Python, name: &str) {
     let config = env.join("pyvenv.cfg");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace(" --without-pip", "")).unwrap();
+    lay(from, files, &env);
+}
+
+/// Installs into an environment, or lays out what the same installation wrote into an equal one at
+/// another path; `what` is the environment and what is installed.
+pub(crate) fn installed(env: &Path, what: &str, install: impl FnOnce()) {
+    static DONE: Mutex<BTreeMap<String, (PathBuf, Pip)>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap();
+    if let Some((from, files)) = done.get(what) {
+        return lay(from, files, env);
+    }
+    let before = files_of(env);
+    install();
+    let mut after = files_of(env);
+    after.retain(|path, _| !before.contains_key(path));
+    done.insert(what.to_owned(), (env.to_owned(), after));
+}
+
+/// Lays out files that an installer wrote into the environment `from`.
+fn lay(from: &Path, files: &Pip, env: &Path) {
     let of_here = |bytes: &[u8]| {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         text.replace(from.to_str().unwrap(), env.to_str().unwrap())

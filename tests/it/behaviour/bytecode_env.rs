@@ -1,13 +1,14 @@
 //! Environments with bytecode: compiled once, linked afterwards, and never an obstacle.
 
-use crate::packages;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use crate::machine::{Ended, Entry, Kind, Python, Scratch, any_python, ended, supported, tree};
+use crate::{packages, trees, warm};
 
 const FLAG: &str = "--compile-bytecode";
 
@@ -25,6 +26,22 @@ fn bench_of(python: Python) -> Bench {
         scratch: Scratch::in_memory(),
         python,
     }
+}
+
+/// The same with a cache in which the bytecode is already: for tests that are not about how it gets
+/// there.
+fn filled_bench() -> Option<Bench> {
+    static FILLED: OnceLock<PathBuf> = OnceLock::new();
+    let bench = bench()?;
+    let filled = FILLED.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bytecode-cache");
+        bench.make(&["create", FLAG, "E"]);
+        trees::copy(&bench.scratch.cache(), &dir);
+        fs::remove_dir_all(bench.path("E")).unwrap();
+        dir
+    });
+    trees::copy(filled, &bench.scratch.cache());
+    Some(bench)
 }
 
 impl Bench {
@@ -134,10 +151,7 @@ fn every_python_takes_the_bytecode_of_its_environment_and_shows_the_final_path()
 fn the_files_and_the_rows_of_record_are_those_of_ensurepip() {
     let Some(bench) = bench() else { return };
     bench.make(&["create", FLAG, "ours"]);
-    let made = bench
-        .scratch
-        .run(&bench.python.path, &["-m", "venv", "theirs"]);
-    made.ok();
+    warm::venv(&bench.scratch, &bench.python, "theirs");
     let listed = |env: &str| {
         let found = bench.bytecode(env);
         found.into_keys().collect::<Vec<_>>()
@@ -178,7 +192,9 @@ fn two_stores_hold_the_same_bytes_and_a_store_is_filled_once() {
 
 #[test]
 fn who_finds_the_bytecode_in_the_store_starts_no_process() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = filled_bench() else {
+        return;
+    };
     bench.make(&["create", FLAG, "E"]);
     let log = bench.path("trace");
     let mut traced = Command::new("strace");
@@ -203,7 +219,9 @@ fn who_finds_the_bytecode_in_the_store_starts_no_process() {
 
 #[test]
 fn without_a_store_the_same_bytes_come_from_memory() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = filled_bench() else {
+        return;
+    };
     bench.make(&["create", FLAG, "E"]);
     let mut command = bench.command(&["create", FLAG, "F"]);
     command.env("RVENV_CACHE_DIR", "/proc/nowhere/cache");
@@ -214,7 +232,9 @@ fn without_a_store_the_same_bytes_come_from_memory() {
 
 #[test]
 fn what_is_damaged_in_the_store_is_compiled_again() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = filled_bench() else {
+        return;
+    };
     bench.make(&["create", FLAG, "E"]);
     let whole = bench.bytecode("E");
     let index = fs::read_dir(bench.scratch.cache().join("bytecode")).unwrap();
@@ -268,7 +288,9 @@ fn a_saved_plan_gets_its_bytecode_again_from_the_interpreter_it_names_if_it_may(
 
 #[test]
 fn bytecode_that_python_wrote_anew_or_does_without_is_no_drift() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = filled_bench() else {
+        return;
+    };
     bench.make(&["create", FLAG, "E"]);
     let (source, bytecode) = bench.module("E");
     // As an editor or a copy leaves the source: its inode is shared with the store, so the test
@@ -291,7 +313,9 @@ fn bytecode_that_python_wrote_anew_or_does_without_is_no_drift() {
 
 #[test]
 fn torn_bytecode_that_no_interpreter_rewrote_is_drift_and_is_repaired() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = filled_bench() else {
+        return;
+    };
     bench.make(&["create", FLAG, "E"]);
     let (_, bytecode) = bench.module("E");
     let whole = fs::read(&bytecode).unwrap();
@@ -316,7 +340,9 @@ fn torn_bytecode_that_no_interpreter_rewrote_is_drift_and_is_repaired() {
 
 #[test]
 fn a_change_takes_the_bytecode_away_or_adds_it_as_it_is_asked_for() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = filled_bench() else {
+        return;
+    };
     bench.make(&["create", "E"]);
     let plain = tree(&bench.path("E"));
     bench.make(&["create", FLAG, "E"]);

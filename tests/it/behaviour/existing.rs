@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::machine::{self, Python, Scratch, any_python, player, supported, tool};
+use crate::warm;
 use rvenv::cache::Cache;
 use rvenv::existing::{BaseError, Existing, PythonFile};
 use rvenv::layout::Layout;
@@ -94,8 +95,7 @@ fn pip_and_the_packages_that_another_version_would_lose_are_known() {
     let Some(python) = any_python() else { return };
     let scratch = Scratch::in_memory();
     let env = scratch.path("E");
-    let arguments = ["-m", "venv", env.to_str().unwrap()];
-    scratch.run(&python.path, &arguments).ok();
+    warm::venv(&scratch, &python, "E");
     let layout = Layout::of(&ask(&python.path, &around(&scratch))).unwrap();
     fs::create_dir(env.join(layout.lib_path.as_str()).join("six-1.0.dist-info")).unwrap();
     let found = check(&env, &python, &scratch);

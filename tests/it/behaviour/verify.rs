@@ -12,7 +12,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::machine::{Python, Scratch, any_python, player, stand_in, tree};
+use crate::machine::{Scratch, any_python, player, stand_in, tree};
+use crate::warm;
 use rvenv_journal::Digest;
 use serde_json::Value;
 
@@ -452,11 +453,9 @@ fn without_a_receipt_the_lists_and_the_configuration_are_checked() {
 
 #[test]
 fn an_environment_that_venv_made_is_clean() {
-    let Some(Python { path, .. }) = any_python() else {
-        return;
-    };
+    let Some(python) = any_python() else { return };
     let scratch = Scratch::in_memory();
-    scratch.run(&path, &["-m", "venv", "V"]).ok();
+    warm::venv(&scratch, &python, "V");
     let said = verified(&scratch, "V");
     assert_eq!(
         (&said["clean"], &said["receipt"]),

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::machine::{Ended, Kind, Python, Scratch, any_python, player, supported, tool, tree};
 use crate::packages::{index, prefix};
+use crate::warm;
 
 /// Runs `rvenv verify --json`, whose exit code must fit its state.
 #[track_caller]
@@ -316,7 +317,7 @@ fn a_fresh_environment_of_venv_virtualenv_and_uv_is_clean() {
     let Some(python) = any_python() else { return };
     let scratch = Scratch::in_memory();
     let path = python.path.to_str().unwrap();
-    scratch.run(&python.path, &["-m", "venv", "V"]).ok();
+    warm::venv(&scratch, &python, "V");
     assert_eq!(state(&verified(&scratch, "V")), "clean");
     if let Some(uv) = tool("uv") {
         scratch

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::machine::memory;
 use rvenv::wheel::{
     FileContent, InstallScheme, Notes, Planned, Requested, Wheel, WheelError, installation,
 };
@@ -86,7 +87,7 @@ struct Reference {
 
 impl Reference {
     fn new(prefix: &Path, minor: u8) -> Self {
-        let scratch = tempfile::tempdir().unwrap();
+        let scratch = memory().unwrap_or_else(|| tempfile::tempdir().unwrap());
         let root = scratch.path().canonicalize().unwrap().join("env");
         let output = Command::new(prefix.join(format!("bin/python3.{minor}")))
             .args(["-m", "venv"])

@@ -28,11 +28,8 @@ HERE = Path(__file__).resolve().parent
 
 
 def _root() -> Path:
-    """The directory of the crate `rvenv`: above in the repository, beside in an sdist."""
-    for place in (HERE.parent, HERE):
-        if (place / "journal" / "Cargo.toml").is_file():
-            return place
-    raise FileNotFoundError("the crate `rvenv` is neither above nor beside the build backend")
+    """The directory of the crate `rvenv`, in the repository and in an sdist."""
+    return HERE.parent
 
 
 def _executable() -> None:
@@ -49,7 +46,8 @@ def _executable() -> None:
         found = json.loads(line).get("executable") or found
     if found is None:
         raise RuntimeError("cargo built no executable")
-    scripts = HERE / "wheel-data" / "scripts"
+    # A backend runs in the directory of `pyproject.toml`, where maturin looks for it too.
+    scripts = Path.cwd() / "wheel-data" / "scripts"
     shutil.rmtree(scripts, ignore_errors=True)
     scripts.mkdir(parents=True)
     shutil.copy(found, scripts)

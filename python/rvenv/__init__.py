@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from rvenv._rvenv import Plan as Plan
     from rvenv._rvenv import __version__ as __version__
     from rvenv._rvenv import read_plan as read_plan
+    from rvenv._transaction import Transaction as Transaction
+    from rvenv._transaction import rollback as rollback
+    from rvenv._transaction import transaction as transaction
 
 #: What ``upgrade_dependencies`` upgrades, as in ``venv``.
 CORE_VENV_DEPS = ("pip",) if sys.version_info >= (3, 12) else ("pip", "setuptools")
@@ -54,6 +57,7 @@ __all__ = [
     "RequestError",
     "StaleError",
     "TargetError",
+    "Transaction",
     "UndoError",
     "create",
     "find_rvenv_bin",
@@ -62,6 +66,8 @@ __all__ = [
     "plan",
     "planned",
     "read_plan",
+    "rollback",
+    "transaction",
 ]
 
 #: Where each public name is defined.
@@ -78,6 +84,7 @@ _HOMES = {
     "RequestError": "_errors",
     "StaleError": "_errors",
     "TargetError": "_errors",
+    "Transaction": "_transaction",
     "UndoError": "_errors",
     "__version__": "_rvenv",
     "create": "_builder",
@@ -87,6 +94,8 @@ _HOMES = {
     "plan": "_builder",
     "planned": "_planned",
     "read_plan": "_rvenv",
+    "rollback": "_transaction",
+    "transaction": "_transaction",
 }
 #: What users of ``venv`` find in it besides.
 _MODULES = ("logging", "os", "shutil", "subprocess", "sysconfig", "types")

@@ -29,7 +29,7 @@ class _Run:
     def __init__(self, env_dir: str) -> None:
         self.env_dir = env_dir
         self.recorder: Optional[Recorder] = Recorder()
-        self.later: list[str] = []
+        self.later: list[tuple[str, bool]] = []
         self.context: Optional[Context] = None
 
 
@@ -132,7 +132,7 @@ class EnvBuilder:
             run = self._plan(env_dir)
             del self._run
             if run.later:
-                names = ", ".join(run.later)
+                names = ", ".join(dict.fromkeys(hook for hook, _ in run.later))
                 raise PlanError(f"{names} works on the disk, so that no plan can have it")
             steps = run.recorder
         return _rvenv.plan(self._request(env_dir, steps))
@@ -153,17 +153,25 @@ class EnvBuilder:
             return True
         return getattr(type(self), name, None) is not getattr(EnvBuilder, name, None)
 
-    def _order(self) -> list[str]:
-        """The hooks that a creation calls, in the order of venv."""
-        order = ["ensure_directories"]
-        order += [f"create_{scm}_ignore_file" for scm in self.scm_ignore_files]
-        order += ["create_configuration", "setup_python"]
+    def _order(self) -> list[tuple[str, bool]]:
+        """The hooks that a creation calls, in the order of venv, and ``system_site_packages``
+        while each runs."""
+        asked = bool(self.system_site_packages)
+        order = [("ensure_directories", asked)]
+        for scm in self.scm_ignore_files:
+            # As in venv, a name without a method is an AttributeError.
+            hook = f"create_{scm}_ignore_file"
+            getattr(self, hook)
+            order.append((hook, asked))
+        order += [("create_configuration", False), ("setup_python", False)]
         if self.with_pip:
-            order.append("_setup_pip")
+            order.append(("_setup_pip", False))
         if not self.upgrade:
-            order += ["setup_scripts", "post_setup"]
+            order += [("setup_scripts", False), ("post_setup", False)]
+        if asked:
+            order.append(("create_configuration", True))
         if self.upgrade_deps:
-            order.append("upgrade_dependencies")
+            order.append(("upgrade_dependencies", asked))
         return order
 
     def _differs(self, hook: str) -> list[str]:
@@ -172,7 +180,7 @@ class EnvBuilder:
         return [method for method in methods if self._is_overridden(method)]
 
     def _overridden(self) -> list[str]:
-        return [hook for hook in self._order() if self._differs(hook)]
+        return [hook for hook, _ in self._order() if self._differs(hook)]
 
     def _request(
         self, env_dir: str, steps: Optional[Recorder] = None, as_whole: bool = False
@@ -206,44 +214,34 @@ class EnvBuilder:
         run = _Run(env_dir)
         recorder = run.recorder
         assert recorder is not None
+        context = None
         self._run = run
-        with _WithoutSystemPackages(self):
-            context = None
-            for hook in self._order():
+        asked = self.system_site_packages
+        try:
+            for hook, shown in self._order():
                 method = getattr(self, hook)
                 differing = self._differs(hook)
+                self.system_site_packages = shown
+                if hook == "create_configuration" and context is not None:
+                    context.cfg_path = os.path.join(env_dir, "pyvenv.cfg")
                 if not differing:
-                    if hook == "ensure_directories":
-                        context = _context.make(self, env_dir)
-                    elif hook == "create_configuration":
-                        assert context is not None
-                        context.cfg_path = os.path.join(env_dir, "pyvenv.cfg")
-                    if context is not None:
-                        _context.record(context, recorder)
-                    continue
-                if run.later or not all(plans(getattr(self, name)) for name in differing):
-                    run.later.append(hook)
+                    pass
+                elif run.later or not all(plans(getattr(self, name)) for name in differing):
+                    run.later.append((hook, shown))
                     recorder.steps[hook] = ["base"] if hook in _ALWAYS_PLANNED else []
-                    if hook == "ensure_directories":
-                        context = _context.make(self, env_dir)
-                    continue
-                recorder.enter(hook)
-                if hook == "ensure_directories":
-                    context = method(env_dir)
-                    _context.record(context, recorder)
                 else:
-                    method(context)
-            if (
-                self._true_system_site_packages
-                and "create_configuration" in recorder.steps
-                and "create_configuration" not in run.later
-            ):
-                self.system_site_packages = True
-                recorder.enter("create_configuration")
-                self.create_configuration(context)
-        assert context is not None
-        _context.record(context, None)
-        context.cfg_path = os.path.join(env_dir, "pyvenv.cfg")
+                    recorder.enter(hook)
+                    if hook == "ensure_directories":
+                        context = method(env_dir)
+                    else:
+                        method(context)
+                if context is None:
+                    context = _context.make(self, env_dir)
+                _context.record(context, recorder)
+        finally:
+            self.system_site_packages = asked
+            if context is not None:
+                _context.record(context, None)
         run.context = context
         return run
 
@@ -251,16 +249,18 @@ class EnvBuilder:
         """Runs the overrides that work on the disk, in the published environment."""
         context = run.context
         assert context is not None
-        with _WithoutSystemPackages(self), _HiddenSystemPackages(self, context):
-            for hook in run.later:
-                if hook == "ensure_directories":
-                    context = self.ensure_directories(run.env_dir)
-                    context.cfg_path = os.path.join(run.env_dir, "pyvenv.cfg")
-                else:
-                    getattr(self, hook)(context)
-            if self._true_system_site_packages and "create_configuration" in run.later:
-                self.system_site_packages = True
-                self.create_configuration(context)
+        asked = self.system_site_packages
+        try:
+            with _HiddenSystemPackages(bool(asked), context):
+                for hook, shown in run.later:
+                    self.system_site_packages = shown
+                    if hook == "ensure_directories":
+                        context = self.ensure_directories(run.env_dir)
+                        context.cfg_path = os.path.join(run.env_dir, "pyvenv.cfg")
+                    else:
+                        getattr(self, hook)(context)
+        finally:
+            self.system_site_packages = asked
 
     def _recorder_of(self, context: Any) -> Optional[Recorder]:
         return _context._RECORDERS.get(id(context))
@@ -398,8 +398,6 @@ class EnvBuilder:
                 _disk.install_scripts(self, context, source)
         elif is_default and is_plain:
             recorder.add("base")
-        elif is_plain:
-            recorder.add(("scripts", source))
         else:
             for script, name in _disk.script_files(source):
                 data, mode = _disk.filled(self, context, script)
@@ -428,22 +426,6 @@ class EnvBuilder:
         return path1 == path2
 
 
-class _WithoutSystemPackages:
-    """While hooks run, ``system_site_packages`` is unset, as in venv."""
-
-    def __init__(self, builder: EnvBuilder) -> None:
-        self.builder = builder
-        self.former = getattr(builder, "_true_system_site_packages", None)
-
-    def __enter__(self) -> None:
-        self.builder._true_system_site_packages = self.builder.system_site_packages
-        self.builder.system_site_packages = False
-
-    def __exit__(self, *_: object) -> None:
-        self.builder.system_site_packages = self.builder._true_system_site_packages
-        del self.builder._true_system_site_packages
-
-
 class _HiddenSystemPackages:
     """While overrides work on the disk, ``pyvenv.cfg`` hides the packages of the base.
 
@@ -453,9 +435,9 @@ class _HiddenSystemPackages:
     _SHOWN = "include-system-site-packages = true"
     _HIDDEN = "include-system-site-packages = false"
 
-    def __init__(self, builder: EnvBuilder, context: Context) -> None:
+    def __init__(self, is_needed: bool, context: Context) -> None:
         self.path = os.path.join(context.env_dir, "pyvenv.cfg")
-        self.is_needed = bool(builder._true_system_site_packages)
+        self.is_needed = is_needed
 
     def __enter__(self) -> None:
         if not self.is_needed:

@@ -72,6 +72,10 @@ _CLASSES = {
 
 def make(kind: str, text: str, errno: Optional[int], path: Optional[str]) -> Error:
     """The exception for an error of the native half."""
+    if kind == "ParentError":
+        from errno import ENOTDIR
+
+        return DiskError(ENOTDIR, text, path)
     cls = _CLASSES[kind]
     if errno is not None and (cls in (Error, TargetError) or issubclass(cls, DiskError)):
         return DiskError(errno, text, path)

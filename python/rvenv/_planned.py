@@ -56,10 +56,17 @@ def plans(method: Any) -> bool:
         # Whoever wrote it expects a finished environment.
         return False
     names = getattr(function, "__globals__", {})
-    return _only_plans(code, names)
+    return _only_plans(code, names, getattr(method, "__self__", None))
 
 
-def _only_plans(code: Any, module: dict[str, Any]) -> bool:
+def _is_data(builder: Any, name: str) -> bool:
+    """Whether a name is an attribute of the builder that does nothing when it is read."""
+    if isinstance(getattr(type(builder), name, None), property):
+        return False
+    return hasattr(builder, name) and not callable(getattr(builder, name))
+
+
+def _only_plans(code: Any, module: dict[str, Any], builder: Any) -> bool:
     import dis
 
     for instruction in dis.get_instructions(code):
@@ -70,11 +77,11 @@ def _only_plans(code: Any, module: dict[str, Any]) -> bool:
         elif instruction.opname == "LOAD_DEREF" and name != "__class__":
             return False
         elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
-            if name not in _ATTRIBUTES:
+            if name not in _ATTRIBUTES and not _is_data(builder, name):
                 return False
         elif instruction.opname.startswith(("IMPORT_", "STORE_GLOBAL", "DELETE_")):
             return False
         elif instruction.opname == "LOAD_CONST" and hasattr(name, "co_code"):
-            if not _only_plans(name, module):
+            if not _only_plans(name, module, builder):
                 return False
     return True

@@ -5,13 +5,14 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use pyo3::prelude::*;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::request::RequestFailed;
 use rvenv::{CreateFailed, HookError};
 use rvenv_journal::fs::FsError;
-use rvenv_journal::raw::LockError;
+use rvenv_journal::raw::{LockError, TargetError};
 use rvenv_journal::{PrepareError, ReadyError};
 
 /// The causes of an error, the error first.
@@ -134,5 +135,22 @@ pub(crate) fn raise(
 
 /// The exception for a creation that failed.
 pub(crate) fn of_create(py: Python<'_>, failed: &CreateFailed, path: &str) -> PyErr {
+    // As in venv, a parent that is a file is an error of the system, and a target that is one is a
+    // wrong value.
+    if let Some(TargetError::NotADirectory(file)) = target(failed)
+        && file != Path::new(path)
+    {
+        return raise(py, "ParentError", failed, Some(path));
+    }
     raise(py, class(failed), failed, Some(path))
+}
+
+/// The target of a failure, if it has one.
+fn target(failed: &CreateFailed) -> Option<&TargetError> {
+    match failed {
+        CreateFailed::Request(RequestFailed::Target(error))
+        | CreateFailed::Plan(PlanFailed::Target(error))
+        | CreateFailed::Run(RunFailed::Plan(PlanFailed::Target(error))) => Some(error),
+        _ => None,
+    }
 }

@@ -8,9 +8,11 @@
 //! `tree.rs`, the engine for trees that are not Python.
 
 mod errors;
+mod receipt;
 mod recorded;
 mod request;
 mod run;
+mod tree;
 mod watch;
 
 use pyo3::prelude::*;
@@ -22,6 +24,8 @@ mod _rvenv {
 
     #[pymodule_export]
     use super::run::{Plan, create, plan, read_plan, texts};
+    #[pymodule_export]
+    use super::tree::{publish_tree, rollback_tree};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

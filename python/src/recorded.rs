@@ -11,7 +11,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use rvenv::hooks::{Context, Draft, Venv};
-use rvenv::scripts::ScriptTree;
 use rvenv::{HookError, Hooks, pyvenv_cfg};
 use rvenv_journal::{Mode, RelPath};
 
@@ -24,8 +23,6 @@ pub(crate) enum Step {
     Link(String, String),
     /// A directory.
     Dir(String),
-    /// A directory of scripts with placeholders.
-    Scripts(PathBuf),
     /// A wheel.
     Wheel(PathBuf),
     /// What venv does.
@@ -46,7 +43,6 @@ impl<'py> FromPyObject<'_, 'py> for Step {
             "file" => Self::File(at(1)?.extract()?, at(2)?.extract()?, at(3)?.extract()?),
             "link" => Self::Link(at(1)?.extract()?, at(2)?.extract()?),
             "dir" => Self::Dir(at(1)?.extract()?),
-            "scripts" => Self::Scripts(at(1)?.extract()?),
             "wheel" => Self::Wheel(at(1)?.extract()?),
             _ => return Err(PyValueError::new_err(format!("no step is called {kind:?}"))),
         })
@@ -105,10 +101,6 @@ impl Recorded {
                     draft.symlink(path, target)?;
                 }
                 Step::Dir(path) => draft.dir(path)?,
-                Step::Scripts(path) => {
-                    let tree = ScriptTree::read(path).map_err(other)?;
-                    draft.install_scripts(context, &tree)?;
-                }
                 Step::Wheel(path) => draft.install(context, path)?,
             }
         }

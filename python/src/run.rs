@@ -29,6 +29,7 @@ use rvenv_journal::raw::Ending;
 use rvenv_journal::{Content, Fs, FsError, Node, Parents, Patience, Target};
 
 use crate::errors::{of_create, raise, text};
+use crate::receipt;
 use crate::recorded::Recorded;
 use crate::request::Asked;
 use crate::watch::Watcher;
@@ -158,6 +159,8 @@ fn create_detached(
         let root = fs.open_path(&env.dir);
         let root = root.map_err(|error| CheckFailed::Caller(Box::new(error)))?;
         call(check, &raised)?;
+        let noted = receipt::refresh(&fs, &root);
+        noted.map_err(|error| CheckFailed::Caller(Box::new(error)))?;
         sync(&fs, &root)
     };
     let terms = RunTerms {

@@ -120,5 +120,6 @@ mod verify_installers;
 mod verify_layouts;
 mod wheel;
 mod wheel_memory;
+mod whole_tree;
 mod windows_plan;
 mod yanked;

@@ -20,8 +20,6 @@ from maturin import (  # noqa: F401 (these are hooks of the backend)
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -30,6 +28,26 @@ HERE = Path(__file__).resolve().parent
 def _root() -> Path:
     """The directory of the crate `rvenv`, in the repository and in an sdist."""
     return HERE.parent
+
+
+def _data() -> Path:
+    """Where maturin takes scripts from; it refuses to do anything while that is absent.
+
+    A backend runs in the directory of `pyproject.toml`.
+    """
+    scripts = Path.cwd() / "wheel-data" / "scripts"
+    scripts.mkdir(parents=True, exist_ok=True)
+    return scripts
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    _data()
+    return maturin.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
+def prepare_metadata_for_build_editable(metadata_directory, config_settings=None):
+    _data()
+    return maturin.prepare_metadata_for_build_editable(metadata_directory, config_settings)
 
 
 def _executable() -> None:
@@ -46,10 +64,9 @@ def _executable() -> None:
         found = json.loads(line).get("executable") or found
     if found is None:
         raise RuntimeError("cargo built no executable")
-    # A backend runs in the directory of `pyproject.toml`, where maturin looks for it too.
-    scripts = Path.cwd() / "wheel-data" / "scripts"
-    shutil.rmtree(scripts, ignore_errors=True)
-    scripts.mkdir(parents=True)
+    scripts = _data()
+    for former in scripts.iterdir():
+        former.unlink()
     shutil.copy(found, scripts)
 
 

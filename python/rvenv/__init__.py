@@ -10,10 +10,12 @@ Nothing is imported before it is used, so that ``import rvenv`` costs almost not
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
+# `typing` takes longer to import than everything else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess as subprocess
+    from typing import Any
 
     from rvenv._builder import EnvBuilder as EnvBuilder
     from rvenv._builder import create as create

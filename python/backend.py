@@ -16,7 +16,6 @@ from pathlib import Path
 
 import maturin
 from maturin import (  # noqa: F401 (these are hooks of the backend)
-    build_sdist,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
@@ -27,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 
 def _root() -> Path:
     """The directory of the crate `rvenv`, in the repository and in an sdist."""
-    return HERE.parent
+    return HERE if (HERE / "journal" / "Cargo.toml").is_file() else HERE.parent
 
 
 def _data() -> Path:
@@ -48,6 +47,11 @@ def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
 def prepare_metadata_for_build_editable(metadata_directory, config_settings=None):
     _data()
     return maturin.prepare_metadata_for_build_editable(metadata_directory, config_settings)
+
+
+def build_sdist(sdist_directory, config_settings=None):
+    _data()
+    return maturin.build_sdist(sdist_directory, config_settings)
 
 
 def _executable() -> None:

@@ -195,7 +195,8 @@ class Rvenv(ViaGlobalRefApi):
         files = {f"bin/{path.name}": path.read_bytes() for path in Path(bin_dir).iterdir()}
         # These write below `dest` and use nothing else.
         marks: Any = SimpleNamespace(dest=scratch)
-        ViaGlobalRefApi.add_cachedir_tag(marks)
+        if hasattr(ViaGlobalRefApi, "add_cachedir_tag"):  # Not in virtualenv 20.25.
+            ViaGlobalRefApi.add_cachedir_tag(marks)
         if not self.no_vcs_ignore:
             ViaGlobalRefApi.setup_ignore_vcs(marks)
         PyEnvCfg(self.pyenv_cfg.content, scratch / "pyvenv.cfg").write()
@@ -207,6 +208,14 @@ class Rvenv(ViaGlobalRefApi):
             files[f"{packages}/_virtualenv.pth"] = b"import _virtualenv"
             files[f"{packages}/_virtualenv.py"] = self.env_patch_text().encode()
         return files
+
+    def set_pyenv_cfg(self) -> None:
+        """Adds the base, as the default creator does; nox and pre-commit compare it."""
+        super().set_pyenv_cfg()
+        base: Any = self.interpreter
+        self.pyenv_cfg["base-prefix"] = base.system_prefix
+        self.pyenv_cfg["base-exec-prefix"] = base.system_exec_prefix
+        self.pyenv_cfg["base-executable"] = base.system_executable
 
     def run(self) -> None:
         """Makes the environment with its packages, scripts and configuration, or changes nothing.

@@ -158,7 +158,7 @@ class Virtualenv(WithVirtualenv):
         shown = self.says("sh", "-c", asked)
         self.assertEqual(shown, f"{self.env} team\n{self.env}/bin/python")
         config = (self.env / "pyvenv.cfg").read_text()
-        for key in ("home", "version_info", "virtualenv", "prompt"):
+        for key in ("home", "version_info", "virtualenv", "prompt", "base-executable"):
             self.assertIn(f"{key} = ", config)
         for name in ("activate_this.py", "activate.fish", "activate.nu"):
             self.assertTrue((self.env / "bin" / name).is_file(), name)
@@ -201,9 +201,30 @@ class Virtualenv(WithVirtualenv):
         self.assertIn("of CPython only, not of PyPy", said)
         self.assertIn("works on Linux and macOS only", said)
 
+    def test_virtualenv_says_why_the_creator_is_not_available(self) -> None:
+        pypy = shutil.which("pypy3")
+        if pypy is None:
+            print("skipped: there is no pypy3")
+            raise unittest.SkipTest("no pypy3")
+        child = self.start("virtualenv", "--python", pypy, str(self.env))
+        said, _ = child.communicate()
+        self.assertEqual(child.returncode, 1, said)
+        self.assertIn("the creator rvenv is not available: it makes environments of CPython", said)
+        self.assertIn("Available creators: builtin", said)
+        self.assertFalse(self.env.exists())
+
+    def test_a_failure_changes_nothing(self) -> None:
+        self.make("--prompt", "old")
+        before = picture(self.env)
+        child = self.start("virtualenv", "--clear", "--pip", "0.0.1", str(self.env))
+        said, _ = child.communicate()
+        self.assertNotEqual(child.returncode, 0, said)
+        self.assertEqual(picture(self.env), before)
+        self.assertEqual(leftovers(self.env), [])
+
     def test_a_replacement_is_killed(self) -> None:
         words = ("virtualenv", "--clear", str(self.env))
-        self.check_recreated(self.env, moments(20, 6), words)
+        self.check_recreated(self.env, moments(20, 4), words)
 
 
 class Tox(WithVirtualenv):
@@ -216,7 +237,7 @@ class Tox(WithVirtualenv):
         env = self.root / ".tox/py"
         self.assert_clean(env)
         self.assertIn("virtualenv = ", (env / "pyvenv.cfg").read_text())
-        self.check_recreated(env, moments(20, 6), ("tox", "-r", "-e", "py"))
+        self.check_recreated(env, moments(20, 4), ("tox", "-r", "-e", "py"))
 
 
 class Nox(WithVirtualenv):
@@ -225,7 +246,7 @@ class Nox(WithVirtualenv):
             "import nox\n\n@nox.session(venv_backend='virtualenv')\n"
             "def it(session):\n    session.run('python', '-c', 'print(1)')\n"
         )
-        self.check_recreated(self.root / ".nox/it", moments(8, 4), ("nox", "-s", "it"))
+        self.check_recreated(self.root / ".nox/it", moments(8, 3), ("nox", "-s", "it"))
 
 
 class PreCommit(WithVirtualenv):
@@ -275,7 +296,7 @@ class PreCommit(WithVirtualenv):
         )
         self.git("add", ".pre-commit-config.yaml")
         words = ("pre_commit", "run", "--all-files")
-        count = moments(8, 4)
+        count = moments(8, 3)
         since = time.monotonic()
         self.assertIn("it ran", self.runs(*words))
         lasts = time.monotonic() - since

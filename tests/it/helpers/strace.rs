@@ -73,6 +73,7 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
 }
 
 /// A launcher that notes the calls of these kinds which the command itself makes.
+#[cfg(target_os = "linux")]
 pub(crate) fn noting(kinds: &[&str], log: &Path) -> Vec<String> {
     let trace = format!("trace={}", kinds.join(","));
     let log = log.display().to_string();
@@ -81,6 +82,7 @@ pub(crate) fn noting(kinds: &[&str], log: &Path) -> Vec<String> {
 }
 
 /// How many calls of a kind are noted.
+#[cfg(target_os = "linux")]
 pub(crate) fn noted(log: &Path, kind: &str) -> usize {
     let start = format!("{kind}(");
     let text = std::fs::read_to_string(log).unwrap();

@@ -18,6 +18,7 @@ mod zip;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -328,6 +329,12 @@ impl Tree<'_> {
     /// Creates the links, and finds the root.
     fn finish(self) -> Result<Unpacked, Fault> {
         for (path, target) in &self.links {
+            if self.is_behind_link(path) {
+                let shown = printable(path.as_str());
+                return Err(Fault::Refused(format!(
+                    "has a link `{shown}` below another link, through which it could lead out"
+                )));
+            }
             let at = self.into.join(path.as_str());
             if let Some(above) = at.parent() {
                 make_dirs(above)?;
@@ -349,6 +356,15 @@ impl Tree<'_> {
             root,
             newest: self.newest,
         })
+    }
+}
+
+impl Tree<'_> {
+    /// Whether a directory above a path is a link: the path then is elsewhere, and what counts as
+    /// inside for it may be outside there.
+    fn is_behind_link(&self, path: &RelPath) -> bool {
+        let mut above = successors(path.parent(), RelPath::parent);
+        above.any(|dir| self.into.join(dir.as_str()).is_symlink())
     }
 }
 

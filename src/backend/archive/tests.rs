@@ -124,6 +124,20 @@ fn a_source_distribution_becomes_a_directory() {
     assert_eq!(meta.permissions().mode() & 0o7111, 0o111);
 }
 
+/// A link below another link is elsewhere than its name says, where its target may lead out.
+#[test]
+fn a_link_below_a_link_is_refused() {
+    let symlink = |name, target| link(EntryType::Symlink, name, target);
+    for outer in ["..", ".", "e"] {
+        let members = [
+            file("d/a", ""),
+            symlink("d/l", outer),
+            symlink("d/l/m", "../d/a"),
+        ];
+        refused("x.tar.gz", &tar(&members), "below another link");
+    }
+}
+
 #[test]
 fn what_leads_out_of_the_directory_is_refused() {
     let check =

@@ -3,6 +3,7 @@
 //! Needs `strace`; without it a test prints the reason and skips. Counts per kind of call, as
 //! `strace` does.
 
+#[cfg(target_os = "linux")]
 use std::path::Path;
 use std::process::Command;
 

@@ -21,4 +21,3 @@ pub mod rebuilding;
 pub mod request;
 pub mod resolving;
 pub mod saved_plan;
-mod unchanged;

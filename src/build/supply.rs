@@ -25,7 +25,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rvenv_journal::Digest;
 use rvenv_journal::raw::Attestation;
 
 use crate::build::options::Options;
@@ -47,9 +46,6 @@ pub struct Supply {
     pub attestation: Option<Attestation>,
     /// Whether it is needed only by others, so that nobody asked for it itself.
     pub is_dependency: bool,
-    /// Its digest, if the environment has it already: then no file was looked for, and the path
-    /// of the wheel is only its name. The plan keeps what is installed.
-    pub installed: Option<Digest>,
 }
 
 /// Where a wheel comes from, and so what it is for.
@@ -149,7 +145,6 @@ impl Supply {
             url: None,
             attestation: None,
             is_dependency: false,
-            installed: None,
         };
         wheels.iter().map(supply)
     }

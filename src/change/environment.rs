@@ -504,8 +504,7 @@ fn plan_at(
 fn installed(target: &Target<'_>, context: &Context) -> Result<Vec<Input>, FsError> {
     let place = target.place();
     let root = target.disk().open_dir(place.dir, place.name)?;
-    let found = installed_inputs::inputs(target, &root, &context.env_dir, None)?;
-    Ok(found.into_iter().map(|one| one.input).collect())
+    installed_inputs::inputs(target, &root, &context.env_dir, None)
 }
 
 fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError> {

@@ -84,13 +84,12 @@ fn is_kept(context: &Context, wheel: &Named) -> bool {
     installed(context, wheel.name.clone()).any(newer)
 }
 
-/// Every wheel that may be installed, opened; without those that the environment keeps.
+/// Every wheel that may be installed, opened.
 ///
 /// # Errors
 /// A wheel that is damaged or hostile.
 pub fn wanted_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
     wanted(context)
-        .filter(|supply| supply.installed.is_none())
         .map(|supply| context.wheels.open(&supply.wheel))
         .collect()
 }
@@ -99,15 +98,13 @@ fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
     supply::wanted(&context.supplies, &context.options)
 }
 
-/// Plans the wanted wheels of one kind, except those that are kept, and those of which a newer
-/// version is installed.
+/// Plans the wanted wheels of one kind, except those of which a newer version is installed.
 fn add_all(
     context: &Context,
     plan: &mut PlanBuilder,
     source: WheelSource,
 ) -> Result<(), HookError> {
-    let is_new = |supply: &&Supply| supply.source == source && supply.installed.is_none();
-    for supply in wanted(context).filter(is_new) {
+    for supply in wanted(context).filter(|supply| supply.source == source) {
         if source.is_exact() || !is_newer_installed(context, &supply.wheel) {
             let wheel = context.wheels.open(&supply.wheel)?;
             add(context, plan, supply, &wheel, source.part())?;
@@ -310,7 +307,6 @@ pub fn plan_locked(context: &Context, path: &Path) -> Result<PlanBuilder, HookEr
         url: None,
         attestation: None,
         is_dependency: false,
-        installed: None,
     };
     let wheel = context.wheels.open_uncached(path)?;
     add(context, &mut plan, &supply, &wheel, "proof")?;
@@ -638,7 +634,6 @@ mod tests {
             url: None,
             attestation: None,
             is_dependency: false,
-            installed: None,
         });
         context.supplies.extend(downloads);
         context

@@ -81,7 +81,6 @@ mod interpreter;
 mod interpreter_answers;
 mod interpreter_misbehaving;
 mod interrupt;
-mod kept;
 mod lock;
 mod lock_proofs;
 mod locks;

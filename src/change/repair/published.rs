@@ -244,9 +244,7 @@ fn node(
             let target = target.clone();
             return Ok(Some((part, Node::Symlink { target })));
         }
-        PublishedPath::File {
-            mode, digest, len, ..
-        } => (*mode, *digest, *len),
+        PublishedPath::File { mode, digest, len } => (*mode, *digest, *len),
     };
     let source = match planned.map(|planned| &planned.node) {
         Some(Node::File { mtime, content, .. }) => Some((*mtime, content)),

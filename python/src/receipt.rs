@@ -22,7 +22,7 @@ pub(crate) fn refresh(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
     };
     let inner = fs.open_dir(root, OsStr::new(home.as_str()))?;
     let bytes = fs.read_file(&inner, OsStr::new(path.name()), RECEIPT_BYTES_MAX)?;
-    // Whoever damaged it takes the blame; `verify` reports it.
+    // A damaged receipt stays as it is; `verify` reports it.
     let Ok(mut receipt) = Receipt::from_json(&bytes) else {
         return Ok(());
     };

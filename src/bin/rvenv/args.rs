@@ -32,7 +32,7 @@ const LAST: usize = 1000;
 ///
 /// Each change is planned, built beside the target, made durable and published by renames: after a
 /// failure, a kill or a power cut, the target is the old environment or the new one. Begin with
-/// `rvenv create .venv`; `rvenv help COMMAND` explains a command.
+/// `rvenv create`; `rvenv help COMMAND` explains a command.
 #[derive(Debug, Parser)]
 #[command(
     name = "rvenv",
@@ -325,8 +325,9 @@ pub(crate) struct CachePruneArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// Directories of the environments, changed from left to right until one fails
-    #[arg(required = true, value_name = "ENV_DIR")]
+    /// Directories of the environments, changed from left to right until one fails; the default is
+    /// `.venv`
+    #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dirs: Vec<OsString>,
 
     #[command(flatten)]
@@ -370,8 +371,14 @@ impl FromArgMatches for UpgradeArgs {
 impl Args for UpgradeArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
         let command = CreateArgs::augment_args(command);
-        NOT_FOR_UPGRADE.iter().fold(command, |command, id| {
+        let command = NOT_FOR_UPGRADE.iter().fold(command, |command, id| {
             command.mut_arg(id, |arg| arg.hide(true))
+        });
+        command.mut_arg("env_dirs", |arg| {
+            arg.help(
+                "Directories of the environments, changed from left to right until one fails; \
+                 the default is `VIRTUAL_ENV`, else the nearest `.venv` upwards",
+            )
         })
     }
 
@@ -382,8 +389,9 @@ impl Args for UpgradeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(crate) target: EnvDirArg,
+    /// Directory of the environment; the default is `.venv`
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: Option<OsString>,
 
     #[command(flatten)]
     pub(crate) venv: VenvArgs,
@@ -536,8 +544,9 @@ pub(crate) struct RollbackArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// Directories of the environments
-    #[arg(required = true, value_name = "ENV_DIR")]
+    /// Directories of the environments; the default is `VIRTUAL_ENV`, else the nearest `.venv`
+    /// upwards
+    #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dirs: Vec<OsString>,
 
     #[command(flatten)]

@@ -11,6 +11,7 @@ mod descriptors;
 mod dispatch;
 mod ending;
 mod find_python;
+mod found_env;
 mod health_checks;
 mod outcome;
 mod packages;

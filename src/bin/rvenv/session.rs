@@ -43,10 +43,10 @@ impl<'a> Session<'a> {
     /// nothing.
     pub(crate) fn env_dirs<'b>(
         &self,
-        given: &'b [OsString],
+        given: impl IntoIterator<Item = &'b OsString>,
     ) -> Result<Vec<(&'b OsStr, String)>, CliError> {
         given
-            .iter()
+            .into_iter()
             .map(|given| Ok((given.as_os_str(), self.world.env_dir(given)?)))
             .collect()
     }

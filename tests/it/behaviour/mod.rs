@@ -70,6 +70,7 @@ mod eggs;
 mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;
+mod found_env;
 mod full_disk;
 mod generations;
 mod handed_down;

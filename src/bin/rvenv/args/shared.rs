@@ -18,12 +18,12 @@ pub(super) const PACKAGES: &str = "Packages";
 pub(super) const PUBLICATION: &str = "Publication";
 pub(super) const OUTPUT: &str = "Output";
 
-// The environment of a command that takes one.
+// The environment of a command that works on one.
 #[derive(Debug, Args)]
 pub(crate) struct EnvDirArg {
-    /// Directory of the environment
+    /// Directory of the environment; the default is `VIRTUAL_ENV`, else the nearest `.venv` upwards
     #[arg(value_name = "ENV_DIR")]
-    pub(crate) env_dir: OsString,
+    pub(crate) env_dir: Option<OsString>,
 }
 
 // Whether the report is data.

@@ -24,13 +24,36 @@ use super::plan::Saving;
 use crate::advice::{CliError, Exit};
 use crate::args::CreateArgs;
 use crate::companions::Tense;
+use crate::found_env::{ENV_NAME, Use};
 use crate::health_checks::allow;
 use crate::session::Session;
 use crate::shell_words::arguments;
 
 impl Session<'_> {
     pub(crate) fn create(&self, args: &CreateArgs) -> Result<Exit, CliError> {
-        self.create_or_upgrade(&args.env_dirs, args, intent(&args.venv))
+        let intent = intent(&args.venv);
+        if args.env_dirs.is_empty() && intent == Intent::Create {
+            return self.create_or_upgrade(&[ENV_NAME.into()], args, intent);
+        }
+        self.create_or_upgrade_found(args, intent)
+    }
+
+    /// Works on the environments that are named, else on the one that is found.
+    pub(crate) fn create_or_upgrade_found(
+        &self,
+        args: &CreateArgs,
+        intent: Intent,
+    ) -> Result<Exit, CliError> {
+        if !args.env_dirs.is_empty() {
+            return self.create_or_upgrade(&args.env_dirs, args, intent);
+        }
+        let to = if args.output.dry_run {
+            Use::Look
+        } else {
+            Use::change(args.replace.checks.allow_other_owner)
+        };
+        let found = self.named_or_found(None, to)?;
+        self.create_or_upgrade(&[found], args, intent)
     }
 
     pub(crate) fn create_or_upgrade(

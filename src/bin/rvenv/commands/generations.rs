@@ -4,6 +4,7 @@
 //! the reason.
 //! Read next: the library's `change/generations.rs`, what a generation has; `change/prune.rs`.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::caller::RunTerms;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::advice::{CliError, Exit, of_verify_target};
 use crate::args::{DurabilityArg, GenerationsArgs, LinkModeArg, RunArgs};
+use crate::found_env::Use;
 use crate::session::Session;
 use crate::shell_words::word;
 
@@ -91,7 +93,13 @@ struct Failed {
 
 impl Session<'_> {
     pub(crate) fn generations(&self, args: &GenerationsArgs) -> Result<Exit, CliError> {
-        let path = self.world.env_dir(&args.target.env_dir)?;
+        let to = if args.prune && !args.dry_run {
+            Use::Change
+        } else {
+            Use::Look
+        };
+        let given = self.env_of(&args.target, to)?;
+        let path = self.world.env_dir(&given)?;
         let path = Path::new(&path);
         if !args.prune {
             return self.list_generations(path, args.output.json);
@@ -113,7 +121,7 @@ impl Session<'_> {
                 environment::prune(run, path, terms)
             })?
         };
-        self.tell_pruned(path, args, &pruned)
+        self.tell_pruned(path, &given, args, &pruned)
     }
 
     fn list_generations(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
@@ -168,6 +176,7 @@ impl Session<'_> {
     fn tell_pruned(
         &self,
         path: &Path,
+        given: &OsStr,
         args: &GenerationsArgs,
         pruned: &Pruned,
     ) -> Result<Exit, CliError> {
@@ -190,7 +199,7 @@ impl Session<'_> {
                 leftovers: pruned.leftovers,
             }))?;
         }
-        let shown = escape(&args.target.env_dir.to_string_lossy());
+        let shown = escape(&given.to_string_lossy());
         let bytes = pruned.deleted.iter().filter_map(|(_, size)| size.as_ref());
         let bytes: u64 = bytes.map(|size| size.bytes).sum();
         let numbers: Vec<String> = pruned

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rvenv::render::escape;
-use rvenv::request::Answer;
+use rvenv::request::{Answer, Intent};
 use rvenv_journal::{Plan, Publication};
 use tempfile::TempDir;
 
@@ -11,6 +11,7 @@ use super::asking::{MadePlan, intent};
 use crate::advice::{CliError, Exit, State};
 use crate::args::PlanArgs;
 use crate::companions::Tense;
+use crate::found_env::{ENV_NAME, Use};
 use crate::plan_file::{Document, Out};
 use crate::session::Session;
 use crate::shell_words::word;
@@ -44,7 +45,7 @@ impl<'a> Saving<'a> {
 
 impl Session<'_> {
     pub(crate) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.target.env_dir)?;
+        let env_dir = self.plan_dir(args)?;
         let saving = Saving::of(args.out.as_ref(), args.json)?;
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
         let answer = self.with_caller(|caller| caller.prepare(&request));
@@ -67,6 +68,15 @@ impl Session<'_> {
         } else {
             Exit::Done
         })
+    }
+
+    /// The target of a plan: as for `create` or, with `--upgrade`, for `upgrade`.
+    fn plan_dir(&self, args: &PlanArgs) -> Result<String, CliError> {
+        let given = match (&args.env_dir, intent(&args.venv)) {
+            (None, Intent::Create) => ENV_NAME.into(),
+            (named, _) => self.named_or_found(named.as_ref(), Use::Look)?,
+        };
+        self.world.env_dir(&given)
     }
 
     /// Saves a plan, or shows it; one that would be refused is shown before the refusal, and not

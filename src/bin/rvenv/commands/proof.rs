@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::verify::{CheckedDto, NamedDto, push, push_named, warning};
 use crate::advice::{CliError, Exit, of_verify_target};
 use crate::args::{LockChoiceArgs, LockPythonArg, VerifyArgs};
+use crate::found_env::Use;
 use crate::session::Session;
 use crate::shell_words::word;
 
@@ -25,8 +26,9 @@ const OF_SOURCES: &str = "the lock names its sources, and has no hash of the whe
 
 impl Session<'_> {
     pub(crate) fn prove(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.target.env_dir)?;
-        let given = args.target.env_dir.to_string_lossy();
+        let given = self.env_of(&args.target, Use::Look)?;
+        let env_dir = self.world.env_dir(&given)?;
+        let given = given.to_string_lossy();
         let request = ProofRequest {
             files: args.files.clone(),
             ..self.proof_request(env_dir, &args.python, &args.choice)?

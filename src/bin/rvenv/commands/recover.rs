@@ -9,12 +9,18 @@ use rvenv_journal::raw::{Decision, WhyKept};
 
 use crate::advice::{CliError, Exit};
 use crate::args::{DurabilityArg, LinkModeArg, RecoverArgs, RunArgs};
+use crate::found_env::Use;
 use crate::session::Session;
 
 impl Session<'_> {
     pub(crate) fn recover(&self, args: &RecoverArgs) -> Result<Exit, CliError> {
         let mut exit = Exit::Done;
-        for (given, env_dir) in self.env_dirs(&args.env_dirs)? {
+        let found = if args.env_dirs.is_empty() {
+            vec![self.named_or_found(None, Use::Change)?]
+        } else {
+            Vec::new()
+        };
+        for (given, env_dir) in self.env_dirs(args.env_dirs.iter().chain(&found))? {
             let terms = RunArgs {
                 durability: DurabilityArg::Power,
                 link_mode: LinkModeArg::Auto,

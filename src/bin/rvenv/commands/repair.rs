@@ -23,13 +23,20 @@ use super::asking::{retention, sources};
 use super::plan::Saving;
 use crate::advice::{CliError, Exit, of_plan};
 use crate::args::RepairArgs;
+use crate::found_env::Use;
 use crate::health_checks::may_run;
 use crate::session::Session;
 use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn repair(&self, args: &RepairArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.target.env_dir)?;
+        let to = if args.output.dry_run {
+            Use::Look
+        } else {
+            Use::change(args.replace.checks.allow_other_owner)
+        };
+        let given = self.env_of(&args.target, to)?;
+        let env_dir = self.world.env_dir(&given)?;
         let named = self.typed_python(args.python.as_ref());
         let named = named.map_err(|error| self.not_found(&error, None))?;
         let purpose = if args.output.dry_run {
@@ -56,7 +63,7 @@ impl Session<'_> {
                 let _kept = downloads.map(TempDir::keep);
             }
             self.save_or_show_plan(&plan, &saving)?;
-            self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
+            self.tell_symptoms(&symptoms, &context, &given);
             return Ok(Exit::Done);
         }
         let checks = &args.replace.checks;
@@ -87,8 +94,8 @@ impl Session<'_> {
             }
         })?;
         drop(downloads);
-        self.tell_repair(&outcome, &args.target.env_dir);
-        self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
+        self.tell_repair(&outcome, &given);
+        self.tell_symptoms(&symptoms, &context, &given);
         Ok(Exit::Done)
     }
 

@@ -14,6 +14,7 @@ use rvenv_journal::raw::{WhyKept, counted};
 
 use crate::advice::{CliError, Exit};
 use crate::args::RollbackArgs;
+use crate::found_env::Use;
 use crate::health_checks::may_run;
 use crate::session::Session;
 use crate::shell_words::word;
@@ -23,7 +24,8 @@ const FILES_MAX: usize = 20;
 
 impl Session<'_> {
     pub(crate) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.target.env_dir)?;
+        let given = self.env_of(&args.target, Use::change(args.checks.allow_other_owner))?;
+        let env_dir = self.world.env_dir(&given)?;
         let commands = &args.checks.check;
         if !commands.is_empty() {
             may_run(&env_dir, args.checks.allow_other_owner)?;
@@ -43,8 +45,8 @@ impl Session<'_> {
         let RolledBack { turn, ending } = self.run(&args.run, &terms, |run| {
             environment::rollback(run, Path::new(&env_dir))
         })?;
-        let shown = escape(&args.target.env_dir.to_string_lossy());
-        let env = word(&args.target.env_dir.to_string_lossy());
+        let shown = escape(&given.to_string_lossy());
+        let env = word(&given.to_string_lossy());
         self.terminal.story(&format!(
             "Brought generation {} of `{shown}` back{}. Go forward again with `rvenv rollback {env}`",
             turn.generation,

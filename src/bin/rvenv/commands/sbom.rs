@@ -27,6 +27,7 @@ use serde::Serialize;
 
 use crate::advice::{CliError, Exit, of_verify, of_verify_target};
 use crate::args::StatusArgs;
+use crate::found_env::Use;
 use crate::session::Session;
 
 const SCHEMA: &str = "http://cyclonedx.org/schema/bom-1.6.schema.json";
@@ -120,7 +121,8 @@ type Digests = BTreeMap<(String, String), Digest>;
 
 impl Session<'_> {
     pub(crate) fn sbom(&self, args: &StatusArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.target.env_dir)?;
+        let given = self.env_of(&args.target, Use::Look)?;
+        let env_dir = self.world.env_dir(&given)?;
         let path = Path::new(&env_dir);
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;
         let failed = |error: VerifyFailed| of_verify(&error);

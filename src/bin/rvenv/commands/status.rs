@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::generations::{Kept, Sizes, all_kept, json_of};
 use crate::advice::{CliError, Exit, of_verify_target, pending};
 use crate::args::StatusArgs;
+use crate::found_env::Use;
 use crate::session::Session;
 
 const NOTHING_OPEN: &str = "nothing is open";
@@ -71,7 +72,8 @@ struct Transaction {
 
 impl Session<'_> {
     pub(crate) fn status(&self, args: &StatusArgs) -> Result<Exit, CliError> {
-        let path = self.world.env_dir(&args.target.env_dir)?;
+        let given = self.env_of(&args.target, Use::Look)?;
+        let path = self.world.env_dir(&given)?;
         let path = Path::new(&path);
         let disk = |error: FsError| {
             let shown = escape(&path.to_string_lossy());

@@ -8,6 +8,6 @@ use crate::session::Session;
 
 impl Session<'_> {
     pub(crate) fn upgrade(&self, UpgradeArgs(args): &UpgradeArgs) -> Result<Exit, CliError> {
-        self.create_or_upgrade(&args.env_dirs, args, Intent::Upgrade)
+        self.create_or_upgrade_found(args, Intent::Upgrade)
     }
 }

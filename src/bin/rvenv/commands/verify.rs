@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::status;
 use crate::advice::{CliError, Exit, of_verify, of_verify_target};
 use crate::args::VerifyArgs;
+use crate::found_env::Use;
 use crate::session::Session;
 use crate::shell_words::{quoted_activate, word};
 
@@ -40,8 +41,9 @@ struct Said {
 
 impl Session<'_> {
     pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
-        let path = self.world.env_dir(&args.target.env_dir)?;
-        let given = args.target.env_dir.to_string_lossy();
+        let given = self.env_of(&args.target, Use::Look)?;
+        let path = self.world.env_dir(&given)?;
+        let given = given.to_string_lossy();
         let (found, said) = verify(&self.fs, Path::new(&path), &given, self.detail())?;
         if let Some(warning) = &said.warning {
             self.terminal.error(warning);

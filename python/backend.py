@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def _root() -> Path:
-    """The directory of the crate `rvenv`, in the repository and in an sdist."""
+    """The directory above all crates, in the repository and in an sdist."""
     return HERE if (HERE / "journal" / "Cargo.toml").is_file() else HERE.parent
 
 
@@ -57,8 +57,10 @@ def build_sdist(sdist_directory, config_settings=None):
 def _executable() -> None:
     """Builds the command and puts it where maturin takes it from."""
     profile = os.environ.get("RVENV_PROFILE", "release")
-    command = ["cargo", "build", "--manifest-path", str(_root() / "Cargo.toml"), "--bin", "rvenv"]
-    command += ["--profile", profile, "--message-format", "json-render-diagnostics"]
+    # In the workspace of the module, which shares what is compiled.
+    command = ["cargo", "build", "--manifest-path", str(_root() / "python" / "Cargo.toml")]
+    command += ["--package", "rvenv", "--bin", "rvenv", "--profile", profile]
+    command += ["--message-format", "json-render-diagnostics"]
     target = os.environ.get("CARGO_BUILD_TARGET")
     if target:
         command += ["--target", target]

@@ -3,18 +3,24 @@
 //! Promises to be pure, that colour only repeats what signs and words say, and that text from a
 //! wheel or a disk cannot control a terminal: it is escaped.
 //!
-//! Read next: `render/changes.rs` for what a plan shows of each hook; the command's `outcome.rs`,
-//! which prints this.
+//! Read next: `render/packages.rs` for what a plan shows of packages, `render/changes.rs` for what
+//! it shows of each hook; the command's `outcome.rs`, which prints this.
 
 mod changes;
+mod columns;
+mod packages;
+mod signs;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rvenv_journal::raw::{Effect, counted};
 use rvenv_journal::{Plan, Publication, RelPath};
 
-use self::changes::{Sign, line, part_lines};
+use self::changes::part_lines;
+use self::packages::Packages;
+use self::signs::{SHOWN_MAX, Sign, line};
 use crate::change::existing::{EnvPython, PythonChange};
 use crate::change::replaced::{Count, Replaced};
 
@@ -24,9 +30,10 @@ const LOSSES_MAX: usize = 10;
 /// How much of a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Only what changes; a new wheel or a new directory with many files is one line.
+    /// Only what changes; a package or a new directory with many files is one line, and many
+    /// packages are in columns.
     Folded,
-    /// Every path, the unchanged ones too.
+    /// The packages, and every path, the unchanged ones too.
     EveryPath,
 }
 
@@ -65,7 +72,8 @@ impl Totals {
     }
 }
 
-/// A plan as text: what changes, grouped by hook, and how much stays as it is.
+/// A plan as text: what is removed, then packages, then what changes besides, grouped by hook; at
+/// the end how it is published, and what is weaker than usual.
 ///
 /// A plan that changes nothing is one line, unless every path is wanted.
 #[must_use]
@@ -88,7 +96,39 @@ pub fn plan(plan: &Plan, replaced: &Replaced, detail: Detail) -> String {
         plan.digest(),
         summary(Totals::of(plan, replaced)),
     );
+    for weakness in weaknesses(plan, replaced) {
+        text.push_str(&weaker(&weakness));
+    }
     text
+}
+
+/// The line of a plan that names what is weaker than usual.
+#[must_use]
+pub fn weaker(what: &str) -> String {
+    format!("\x1b[33mWeaker\x1b[0m: {what}\n")
+}
+
+/// What is weaker than usual when the plan is published.
+fn weaknesses(plan: &Plan, replaced: &Replaced) -> Vec<String> {
+    let of_readers = match plan.publication() {
+        Publication::Replace => Some(
+            "readers find nothing for a moment where the filesystem cannot exchange directories",
+        ),
+        Publication::Refill => Some("readers may find entries of both environments for a moment"),
+        Publication::Nothing | Publication::Put | Publication::Merge => None,
+    };
+    let gone = of_readers
+        .map(|_| "what is replaced is deleted, unless `--keep` keeps it for `rvenv rollback`");
+    let clears = of_readers.into_iter().chain(gone).map(str::to_owned);
+    let lost = &replaced.missing;
+    let lost = (plan.publication() == Publication::Merge && !lost.is_empty()).then(|| {
+        let packages = counted(lost.len(), "package");
+        format!(
+            "{packages} can no longer be imported: {}",
+            few(lost, LOSSES_MAX)
+        )
+    });
+    clears.chain(lost).collect()
 }
 
 /// A heading of a plan and what is listed below it.
@@ -97,27 +137,29 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// What is added and changed by hook, then what is removed; sections without lines are omitted.
+/// What is removed, packages, and what is added and changed by hook; sections without lines are
+/// omitted.
 fn sections(plan: &Plan, replaced: &Replaced, detail: Detail) -> Vec<Section> {
-    let mut sections: Vec<Section> = parts(plan)
-        .iter()
-        .map(|part| Section {
-            heading: escape(part),
-            lines: part_lines(plan, part, detail),
-        })
-        .collect();
-    sections.push(Section {
-        heading: "what an earlier plan or version added".to_owned(),
-        lines: retired_lines(plan, detail),
-    });
-    sections.push(Section {
-        heading: "what is there now".to_owned(),
-        lines: replaced_lines(plan, replaced),
-    });
-    sections.push(Section {
-        heading: "what stays and can no longer be imported".to_owned(),
-        lines: lost_lines(plan, replaced),
-    });
+    let packages = Packages::of(plan);
+    let mut sections = vec![
+        Section {
+            heading: "what is there now".to_owned(),
+            lines: replaced_lines(plan),
+        },
+        Section {
+            heading: "what an earlier plan or version added".to_owned(),
+            lines: retired_lines(plan, &packages, detail),
+        },
+        Section {
+            heading: "what stays and can no longer be imported".to_owned(),
+            lines: lost_lines(plan, replaced),
+        },
+        packages.section(),
+    ];
+    sections.extend(parts(plan).iter().map(|part| Section {
+        heading: escape(part),
+        lines: part_lines(plan, part, &packages, detail),
+    }));
     sections.retain(|section| !section.lines.is_empty());
     sections
 }
@@ -231,18 +273,50 @@ fn few(names: &[String], shown_max: usize) -> String {
     }
 }
 
-fn retired_lines(plan: &Plan, detail: Detail) -> Vec<String> {
-    let removed: Vec<&RelPath> = removals(plan).collect();
-    let shown = removed.iter().filter(|path| {
+/// What goes and is not planned: the topmost paths, except the entries of packages, which have
+/// their own section; those of one directory are counted if they are many.
+fn retired_lines(plan: &Plan, packages: &Packages<'_>, detail: Detail) -> Vec<String> {
+    let removed: BTreeSet<&RelPath> = removals(plan).collect();
+    if detail == Detail::EveryPath {
+        let all = removed.iter();
+        return all
+            .map(|path| line(Sign::Remove, &escape(path.as_str())))
+            .collect();
+    }
+    let mut by_dir: BTreeMap<Option<RelPath>, Vec<&RelPath>> = BTreeMap::new();
+    for path in &removed {
         let above = path.parent();
-        detail == Detail::EveryPath || above.is_none_or(|above| !removed.contains(&&above))
-    });
-    shown
-        .map(|path| line(Sign::Remove, &escape(path.as_str())))
-        .collect()
+        let is_top = above.as_ref().is_none_or(|above| !removed.contains(above));
+        if is_top && !packages.entries.contains(*path) {
+            by_dir.entry(above).or_default().push(path);
+        }
+    }
+    let mut lines = Vec::new();
+    for (dir, paths) in &by_dir {
+        if let Some(dir) = dir
+            && paths.len() > SHOWN_MAX
+        {
+            let dir = escape(dir.as_str());
+            let what = format!("{dir}/: {}", counted(paths.len(), "path"));
+            lines.push(line(Sign::Remove, &what));
+            continue;
+        }
+        lines.extend(paths.iter().map(|path| {
+            let below = removed.iter().filter(|other| other.is_below(path)).count();
+            let path = escape(path.as_str());
+            line(
+                Sign::Remove,
+                &match below {
+                    0..=SHOWN_MAX => path,
+                    more => format!("{path}/: {}", counted(more, "path")),
+                },
+            )
+        }));
+    }
+    lines
 }
 
-fn replaced_lines(plan: &Plan, replaced: &Replaced) -> Vec<String> {
+fn replaced_lines(plan: &Plan) -> Vec<String> {
     if !matches!(
         plan.publication(),
         Publication::Replace | Publication::Refill
@@ -251,7 +325,7 @@ fn replaced_lines(plan: &Plan, replaced: &Replaced) -> Vec<String> {
     }
     let names = plan.removed_names().into_iter().map(escape);
     let rest = "every other path that is not planned".to_owned();
-    let shown = names.chain(packages(replaced)).chain([rest]);
+    let shown = names.chain([rest]);
     shown.map(|what| line(Sign::Remove, &what)).collect()
 }
 
@@ -281,17 +355,12 @@ fn publication(plan: &Plan) -> &'static str {
     match plan.publication() {
         Publication::Nothing => "none (nothing is written)",
         Publication::Put => "put (readers see nothing, then all of it)",
-        Publication::Replace => {
-            "swap (readers see the old tree, then the new one; \
-             nothing for a moment in between if the filesystem cannot exchange directories)"
-        }
+        Publication::Replace => "swap (readers see the old tree, then the new one)",
         Publication::Merge => {
-            "entry by entry (each file or package switches whole, one right after the other; \
-             everything else stays)"
+            "entry by entry (each file or package switches whole, one by one; all else stays)"
         }
         Publication::Refill => {
-            "entry by entry (the directory itself stays, as it cannot be renamed; \
-             each entry switches whole, and everything that is not planned goes)"
+            "entry by entry (the directory cannot be renamed; each entry switches whole, the rest goes)"
         }
     }
 }

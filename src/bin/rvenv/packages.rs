@@ -35,16 +35,16 @@ impl Session<'_> {
 
     /// Names the packages that an applied plan replaced by another version.
     pub(crate) fn tell_other_versions(&self, plan: &Plan) {
-        if let Some(line) = other_versions(plan, Tense::Has) {
+        if let Some(line) = other_versions(plan) {
             self.terminal.story(&line);
         }
     }
 }
 
-fn other_versions(plan: &Plan, tense: Tense) -> Option<String> {
+fn other_versions(plan: &Plan) -> Option<String> {
     let all = replaced::other_versions(plan);
     let names: Vec<String> = all.iter().map(OtherVersion::to_string).collect();
-    (!names.is_empty()).then(|| with_count(tense.verb("Replaced", "Replaces"), &names))
+    (!names.is_empty()).then(|| with_count("Replaced", &names))
 }
 
 fn with_count(head: &str, names: &[String]) -> String {
@@ -69,17 +69,19 @@ fn lines(answer: &Answer, plan: &Plan, tense: Tense) -> Vec<String> {
     let (asked, others) = answer.unlocked.go.iter().partition(is_asked);
     let stay = answer.unlocked.stay.iter().collect();
     let gone = shown(asked);
-    let count = |has, will, names: &[String]| {
-        (!names.is_empty()).then(|| with_count(tense.verb(has, will), names))
+    let count = |done, names: &[String]| (!names.is_empty()).then(|| with_count(done, names));
+    // A plan that is shown has these.
+    let mut lines: Vec<String> = match tense {
+        Tense::Has => [
+            count("Installed", &new),
+            other_versions(plan),
+            count("Uninstalled", &gone),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        Tense::Will | Tense::Would => Vec::new(),
     };
-    let mut lines: Vec<String> = [
-        count("Installed", "Installs", &new),
-        other_versions(plan, tense),
-        count("Uninstalled", "Uninstalls", &gone),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
     let others = shown(others);
     if !others.is_empty() {
         let head = tense.verb("Removed", "Removes");

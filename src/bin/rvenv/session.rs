@@ -13,7 +13,7 @@ use rvenv::environment::{self, Force, Permissions, Run, RunFailed};
 use rvenv::merge::Lost;
 use rvenv::render::{self, Detail};
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::{Durability, LinkMode, Plan};
+use rvenv_journal::{Durability, LinkMode, Plan, Publication};
 
 use crate::advice::{CliError, of_run};
 use crate::announcer::Announcer;
@@ -52,14 +52,25 @@ impl<'a> Session<'a> {
     }
 
     /// Shows a plan to the user, unless `--quiet` is given: programs use the exit code and
-    /// `--json`.
-    pub(crate) fn show(&self, plan: &Plan) -> Result<(), CliError> {
+    /// `--json`. What `--durability` weakens is named if the command line has it.
+    pub(crate) fn show(
+        &self,
+        plan: &Plan,
+        durability: Option<DurabilityArg>,
+    ) -> Result<(), CliError> {
         if self.terminal.volume == Volume::Quiet {
             return Ok(());
         }
         let replaced = environment::look_at_replaced(&self.fs, plan);
-        self.terminal
-            .data(&render::plan(plan, &replaced, self.detail()))
+        let mut text = render::plan(plan, &replaced, self.detail());
+        if durability == Some(DurabilityArg::Process) && plan.publication() != Publication::Nothing
+        {
+            text.push_str(&render::weaker(
+                "a power cut may leave neither the old nor the new environment \
+                 (`--durability process`)",
+            ));
+        }
+        self.terminal.data(&text)
     }
 
     pub(crate) fn detail(&self) -> Detail {

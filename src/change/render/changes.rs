@@ -1,19 +1,18 @@
 //! What a hook of a plan changes, as lines: one for each path, or for many that belong together.
 //!
-//! Promises that no change is omitted: it is shown by its path, or counted in the line of its wheel
-//! or of the new directory that contains it. Unchanged paths are shown only when every path is
-//! wanted.
+//! Promises that no change is omitted: it is shown by its path, or counted in the line of its
+//! package or of the new directory that contains it. Unchanged paths are shown only when every path
+//! is wanted.
 //! Read next: `render.rs`, which puts the lines below headings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rvenv_journal::raw::{Effect, counted};
+use rvenv_journal::raw::counted;
 use rvenv_journal::{Content, Node, Operation, Plan, RelPath};
 
+use super::packages::Packages;
+use super::signs::{SHOWN_MAX, Sign, line};
 use super::{Detail, escape};
-
-/// How many paths that belong together are still shown one by one.
-const SHOWN_MAX: usize = 10;
 
 /// One path of a plan.
 #[derive(Clone, Copy)]
@@ -33,8 +32,13 @@ impl Change<'_> {
     }
 }
 
-/// The lines of a hook.
-pub(super) fn part_lines(plan: &Plan, part: &str, detail: Detail) -> Vec<String> {
+/// The lines of a hook, without those of packages that have their own section.
+pub(super) fn part_lines(
+    plan: &Plan,
+    part: &str,
+    packages: &Packages<'_>,
+    detail: Detail,
+) -> Vec<String> {
     let of_part = plan
         .effects()
         .filter(|(_, operation, _)| &*operation.part == part);
@@ -45,14 +49,22 @@ pub(super) fn part_lines(plan: &Plan, part: &str, detail: Detail) -> Vec<String>
     });
     match detail {
         Detail::EveryPath => all.map(|change| change.line()).collect(),
-        Detail::Folded => folded(&all.collect::<Vec<_>>()),
+        Detail::Folded => folded(&all.collect::<Vec<_>>(), packages),
     }
 }
 
-/// What changes, with each wheel and each new directory of many files in one line.
-fn folded(all: &[Change<'_>]) -> Vec<String> {
+/// What changes, with each group and each new directory of many files in one line. The directories
+/// of packages that have their own section belong to these.
+fn folded(all: &[Change<'_>], packages: &Packages<'_>) -> Vec<String> {
+    let is_of_package = |change: &&Change<'_>| {
+        let group = change.operation.group.as_deref();
+        group.is_some_and(|group| packages.groups.contains(group))
+    };
+    let has_packages = all.iter().any(|change| is_of_package(&change));
     let has_groups = all.iter().any(|change| change.operation.group.is_some());
     let changing = all.iter().filter(|change| change.sign != Sign::Keep);
+    let changing =
+        changing.filter(|change| !(is_of_package(change) || has_packages && change.is_dir()));
     let (grouped, loose): (Vec<_>, Vec<_>) = changing.copied().partition(|change| {
         let is_grouped = change.operation.group.is_some();
         is_grouped || (has_groups && change.is_dir())
@@ -131,34 +143,4 @@ fn describe(path: &RelPath, node: &Node) -> String {
             }
         },
     }
-}
-
-/// What happens to a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Sign {
-    Add,
-    Change,
-    Remove,
-    Keep,
-}
-
-impl Sign {
-    fn of(effect: Effect) -> Self {
-        match effect {
-            Effect::Create => Self::Add,
-            Effect::Change => Self::Change,
-            Effect::Keep => Self::Keep,
-        }
-    }
-}
-
-/// Colours repeat the sign; the printer removes them where they are not wanted.
-pub(super) fn line(sign: Sign, what: &str) -> String {
-    let (colour, sign) = match sign {
-        Sign::Add => ("\x1b[32m", '+'),
-        Sign::Change => ("\x1b[33m", '~'),
-        Sign::Remove => ("\x1b[31m", '-'),
-        Sign::Keep => ("\x1b[2m", '='),
-    };
-    format!("    {colour}{sign}\x1b[0m {what}")
 }

@@ -130,7 +130,10 @@ fn what_people_put_into_an_environment_is_named_and_goes() {
         "    - notes.txt\n",
         "    - root\n",
         "    - share\n",
-        "    - 3 packages: old, other-thing 2.0, six 1.16.0\n",
+        "  packages: 3 removed\n",
+        "    - old\n",
+        "    - other-thing 2.0\n",
+        "    - six         1.16.0\n",
     ] {
         assert!(shown.contains(line), "{line}{shown}");
     }

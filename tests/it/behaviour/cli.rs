@@ -104,6 +104,9 @@ fn a_plan_for_an_environment_shows_what_is_added_changed_and_removed() {
     insta::assert_snapshot!(stable(&scratch, &planned.ok()), @r#"
     rvenv will replace `[work]/E`
 
+      what is there now
+        - notes
+        - every other path that is not planned
       configuration
         ~ pyvenv.cfg ([length] bytes)
       python
@@ -116,13 +119,12 @@ fn a_plan_for_an_environment_shows_what_is_added_changed_and_removed() {
         ~ bin/activate.nu ([length] bytes)
         ~ bin/activate.xsh ([length] bytes)
         ~ bin/activate_this.py ([length] bytes)
-      what is there now
-        - notes
-        - every other path that is not planned
 
-    Publication: swap (readers see the old tree, then the new one; nothing for a moment in between if the filesystem cannot exchange directories)
+    Publication: swap (readers see the old tree, then the new one)
     Digest: [digest]
     Plan: 1 to add, 8 to change, 1 to remove, 10 unchanged
+    Weaker: readers find nothing for a moment where the filesystem cannot exchange directories
+    Weaker: what is replaced is deleted, unless `--keep` keeps it for `rvenv rollback`
     "#);
 }
 
@@ -132,13 +134,10 @@ fn a_plan_folds_a_wheel_into_one_line_unless_asked_for_more() {
     let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     let folded = scratch.rvenv(&["plan", "-p", python, "E"]).ok();
-    let of_wheel: Vec<_> = folded
-        .lines()
-        .filter(|line| line.contains("pip-"))
-        .collect();
-    assert_eq!(of_wheel.len(), 1, "{folded}");
-    assert!(of_wheel[0].trim().starts_with("+ pip-"), "{folded}");
-    assert!(of_wheel[0].ends_with(" files"), "{folded}");
+    let of_wheel: Vec<_> = folded.lines().filter(|line| line.contains("pip")).collect();
+    let new: Vec<_> = of_wheel[0].split_whitespace().collect();
+    assert_eq!(new[..2], ["+", "pip"], "{folded}");
+    assert_eq!(new[4..], ["files,", new[5], "MB"], "{folded}");
     let every = scratch.rvenv(&["plan", "-v", "-p", python, "E"]).ok();
     assert!(
         every.contains("/site-packages/pip/__main__.py ("),

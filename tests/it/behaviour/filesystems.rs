@@ -163,8 +163,8 @@ impl Action {
         match self {
             Create if kind == Kind::MountPoint => Some("entry by entry (each file"),
             Create => Some("put (readers see nothing, then all of it)"),
-            Clear if is_fixed => Some("entry by entry (the directory itself stays"),
-            Clear => Some("swap (readers see the old tree, then the new one;"),
+            Clear if is_fixed => Some("entry by entry (the directory cannot be renamed"),
+            Clear => Some("swap (readers see the old tree, then the new one)"),
             Merge | Upgrade => Some("entry by entry (each file"),
             Rollback | Forward | Repair | Recover => None,
         }

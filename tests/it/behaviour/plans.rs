@@ -46,7 +46,7 @@ fn a_plan_shows_the_paths_that_change_and_counts_the_others() {
               python
                 + bin/python3 -> python
 
-            Publication: entry by entry (each file or package switches whole, one right after the other; everything else stays)
+            Publication: entry by entry (each file or package switches whole, one by one; all else stays)
             Digest: [digest]
             Plan: 1 to add, 18 unchanged
             ");

@@ -468,18 +468,23 @@ fn an_older_pip_of_another_installer_is_named_where_the_bundled_one_replaces_it(
         let found = ended.stderr.matches(&line).count();
         assert_eq!(found, 1, "{words:?}: {}", ended.stderr);
     };
+    let shown = |words: &[&str]| {
+        let text = scratch.rvenv(words).ok();
+        assert!(text.contains("    ~ pip 1.0 → "), "{words:?}: {text}");
+    };
     for words in [
         &["upgrade", "E"][..],
         &["upgrade", "E", "-p", base],
         &["create", "E", "-p", base],
     ] {
         new(&scratch);
-        said(&[words, &["--dry-run"]].concat(), "Replaces");
+        shown(&[words, &["--dry-run"]].concat());
         said(words, "Replaced");
         let again = scratch.rvenv(words);
         assert!(!again.stderr.contains("package"), "{again:?}");
     }
     new(&scratch);
-    said(&["plan", "E", "-p", base, "--out", &plan], "Replaces");
+    shown(&["plan", "E", "-p", base, "--out", &plan]);
+    shown(&["show", &plan]);
     said(&["apply", &plan], "Replaced");
 }

@@ -63,7 +63,7 @@ impl Session<'_> {
         intent: Intent,
     ) -> Result<Exit, CliError> {
         let targets = self.env_dirs(env_dirs)?;
-        let saving = Saving::of(args.output.out.as_ref(), false)?;
+        let saving = Saving::of(args.output.out.as_ref(), false, Some(args.run.durability))?;
         if saving.is_kept() && targets.len() > 1 {
             let what = "a file holds the plan of one environment";
             return Err(CliError::new(Exit::Usage, what).hint("name one environment"));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::asking::{MadePlan, intent};
 use crate::advice::{CliError, Exit, State};
-use crate::args::PlanArgs;
+use crate::args::{DurabilityArg, PlanArgs};
 use crate::companions::Tense;
 use crate::found_env::{ENV_NAME, Use};
 use crate::plan_file::{Document, Out};
@@ -22,14 +22,24 @@ pub(super) struct Saving<'a> {
     out: Option<(&'a Path, Out)>,
     /// Whether it is printed as JSON.
     json: bool,
+    /// How durable the change would be, if the command line says that.
+    durability: Option<DurabilityArg>,
 }
 
 impl<'a> Saving<'a> {
     /// Finds out where the file leads.
-    pub(super) fn of(out: Option<&'a PathBuf>, json: bool) -> Result<Self, CliError> {
+    pub(super) fn of(
+        out: Option<&'a PathBuf>,
+        json: bool,
+        durability: Option<DurabilityArg>,
+    ) -> Result<Self, CliError> {
         let out = out.map(|given| Ok((given.as_path(), Out::of(given)?)));
         let out = out.transpose()?;
-        Ok(Self { out, json })
+        Ok(Self {
+            out,
+            json,
+            durability,
+        })
     }
 
     /// Whether nothing but the plan is printed.
@@ -46,7 +56,7 @@ impl<'a> Saving<'a> {
 impl Session<'_> {
     pub(crate) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
         let env_dir = self.plan_dir(args)?;
-        let saving = Saving::of(args.out.as_ref(), args.json)?;
+        let saving = Saving::of(args.out.as_ref(), args.json, None)?;
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
         let answer = self.with_caller(|caller| caller.prepare(&request));
         let mut answer =
@@ -125,7 +135,7 @@ impl Session<'_> {
         if saving.is_data() {
             self.terminal.json(&plan.to_json())
         } else {
-            self.show(plan)
+            self.show(plan, saving.durability)
         }
     }
 

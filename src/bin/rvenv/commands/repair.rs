@@ -44,7 +44,7 @@ impl Session<'_> {
         } else {
             Purpose::Change
         };
-        let saving = Saving::of(args.output.out.as_ref(), false)?;
+        let saving = Saving::of(args.output.out.as_ref(), false, Some(args.run.durability))?;
         let sources = sources(&args.index);
         let prepare =
             |caller: &Caller<'_>| caller.prepare_repair(&env_dir, &named, purpose, &sources);

@@ -54,6 +54,6 @@ pub use crate::steps::entry_cover::{CoverError, Grain};
 pub use crate::store::{Audit, Fault, Flaw, NewPack, Pack, Stock, Swept};
 pub use crate::transaction::discard::DiscardError;
 pub use crate::transaction::failures::PublishError;
-pub use crate::transaction::preconditions::Stale;
+pub use crate::transaction::preconditions::{Stale, stale, stale_inputs};
 pub use crate::transaction::prepared::Prepared;
 pub use crate::transaction::staged::Staged;

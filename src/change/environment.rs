@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::{
     DiskError, Ending, Expected, Input, LockError, Observation, StageCounts, Step, TargetError,
-    Watch, in_parallel,
+    Watch, in_parallel, stale, stale_inputs,
 };
 use rvenv_journal::{
-    Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, Publication, Ready,
-    ReadyError, Recovered, Retention, RollbackError, RollbackTerms, StageFailed, Target,
-    generations, observe,
+    Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, PrepareError,
+    Publication, Ready, ReadyError, Recovered, Retention, RollbackError, RollbackTerms,
+    StageFailed, Target, generations, observe,
 };
 
 mod failures;
@@ -36,7 +36,7 @@ use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
 use crate::change::installed_inputs;
 use crate::change::merge::{self, Lost, MergeError};
-use crate::change::provision::Known;
+use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::change::prune::{self, Pruned};
 use crate::change::repair::{self, Found};
 use crate::change::replaced::{self, Replaced};
@@ -226,8 +226,7 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
 /// As [`create`].
 pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
-    crate::build::options::check_path(plan.target())
-        .map_err(|error| PlanFailed::Hook(error.into()))?;
+    check_target(plan)?;
     let wheels = Catalogue::new(run.cache);
     let bytecode = Bytecode::default();
     let checked = CheckedFiles::default();
@@ -239,18 +238,72 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
         compiler: run.compiler,
     };
     publish(run, path, known, &mut |ready| {
-        let target = ready.target();
-        check_fit(target, plan)?;
-        check_distributions(target, plan)?;
-        match plan.publication() {
-            Publication::Replace | Publication::Refill => {
-                check_clearable(target, run.permissions)?;
-            }
-            Publication::Merge => check_mergeable(target, plan, run.permissions.lost)?,
-            Publication::Nothing | Publication::Put => {}
-        }
+        check_policies(ready.target(), plan, run.permissions)?;
         Ok(Planned::Saved(plan.clone()))
     })
+}
+
+/// Whether a saved plan could be applied now; writes nothing.
+///
+/// Takes no lock, so that another process may change the target meanwhile; `apply` looks again.
+///
+/// # Errors
+/// As [`apply`], before it writes.
+pub fn check_saved(
+    fs: &dyn Fs,
+    cache: Option<&Cache>,
+    plan: &Plan,
+    permissions: Permissions<'_>,
+) -> Result<(), RunFailed> {
+    check_target(plan)?;
+    let path = Path::new(plan.target());
+    let (wheels, bytecode) = (Catalogue::new(cache), Bytecode::default());
+    let checked = CheckedFiles::default();
+    let known = Known {
+        checked: &checked,
+        witnesses: &[],
+        wheels: &wheels,
+        bytecode: &bytecode,
+        compiler: None,
+    };
+    let content = Provision::new(StoreAccess { fs, cache }, plan, known);
+    let reasons = match Target::open(fs, path, Parents::Require) {
+        Ok(target) => {
+            check_policies(&target, plan, permissions)?;
+            stale(&target, plan, &content).map_err(LookFailed::disk(path))?
+        }
+        // The directories above are created when the plan is applied.
+        Err(TargetError::NoParent(_)) if plan.observation().target == Expected::Absent => {
+            stale_inputs(fs, plan, &content)
+        }
+        Err(error) => return Err(PlanFailed::from(error).into()),
+    };
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let target = path.to_path_buf();
+    Err(PrepareError::Stale { target, reasons }.into())
+}
+
+fn check_target(plan: &Plan) -> Result<(), PlanFailed> {
+    let checked = crate::build::options::check_path(plan.target());
+    checked.map_err(|error| PlanFailed::Hook(error.into()))
+}
+
+/// What a saved plan may not do without permission.
+fn check_policies(
+    target: &Target<'_>,
+    plan: &Plan,
+    permissions: Permissions<'_>,
+) -> Result<(), RunFailed> {
+    check_fit(target, plan)?;
+    check_distributions(target, plan)?;
+    match plan.publication() {
+        Publication::Replace | Publication::Refill => check_clearable(target, permissions)?,
+        Publication::Merge => check_mergeable(target, plan, permissions.lost)?,
+        Publication::Nothing | Publication::Put => {}
+    }
+    Ok(())
 }
 
 /// Plans the repair of an environment; writes nothing.

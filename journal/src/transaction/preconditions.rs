@@ -11,7 +11,7 @@ use crate::base::identity::Identity;
 use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::holds;
-use crate::fs::{Dir, FsError};
+use crate::fs::{Dir, Fs, FsError};
 use crate::place::lock::Locks;
 use crate::place::target::Target;
 use crate::plan::builder::Plan;
@@ -28,22 +28,37 @@ pub struct Stale {
     pub why: String,
 }
 
-/// The inputs that differ from what the plan expects, and the target if another one was locked.
-pub(crate) fn stale_inputs(
+/// Everything in which a target and the inputs differ from what a plan expects, seen without a
+/// lock: another process may change them right afterwards.
+///
+/// # Errors
+/// When the target cannot be read.
+pub fn stale(
     target: &Target<'_>,
     plan: &Plan,
     content: &dyn ContentSource,
-) -> Vec<Stale> {
+) -> Result<Vec<Stale>, FsError> {
+    let mut reasons = differences(target, plan, expected_root(plan))?;
+    reasons.extend(not_target(target, plan));
+    reasons.extend(stale_inputs(target.fs, plan, content));
+    Ok(reasons)
+}
+
+/// The target, if it is not that of the plan: every path inside the files was written for the
+/// plan's own.
+pub(crate) fn not_target(target: &Target<'_>, plan: &Plan) -> Option<Stale> {
+    (!target.is_at(Path::new(plan.target()))).then(|| Stale {
+        path: plan.target().to_owned(),
+        why: "is not the target that was locked".to_owned(),
+    })
+}
+
+/// The inputs that differ from what the plan expects.
+#[must_use]
+pub fn stale_inputs(fs: &dyn Fs, plan: &Plan, content: &dyn ContentSource) -> Vec<Stale> {
     let mut reasons = Vec::new();
-    // Every path inside the files was written for the plan's own target.
-    if !target.is_at(Path::new(plan.target())) {
-        reasons.push(Stale {
-            path: plan.target().to_owned(),
-            why: "is not the target that was locked".to_owned(),
-        });
-    }
     for input in plan.inputs() {
-        let why = match content.is_current(target.fs, input) {
+        let why = match content.is_current(fs, input) {
             Ok(true) => continue,
             Ok(false) => format!("changed since the plan was made ({})", input.role),
             Err(error) => format!("cannot be read any more ({}): {}", input.role, error.source),

@@ -22,7 +22,7 @@ use crate::recovery::recover::{Recovered, recover};
 use crate::transaction::begun::{Begun, ReplacedTree, Work};
 use crate::transaction::failures::{PrepareError, ReadyError};
 use crate::transaction::preconditions::{
-    Stale, differences, expected_root, mounted, not_locked, stale_inputs,
+    Stale, differences, expected_root, mounted, not_locked, not_target, stale_inputs,
 };
 use crate::transaction::prepared::Prepared;
 use crate::transaction::published::delete_unrecorded_stage;
@@ -139,7 +139,8 @@ impl<'a> Ready<'a> {
         let target = self.locks.target();
         let path = || target.path().to_path_buf();
         let disk = PrepareError::disk(target.path());
-        reasons.extend(stale_inputs(target, plan, content));
+        reasons.extend(not_target(target, plan));
+        reasons.extend(stale_inputs(target.fs, plan, content));
         reasons.extend(not_locked(&self.locks).map_err(disk)?);
         if !reasons.is_empty() {
             return Err(PrepareError::Stale {

@@ -14,16 +14,17 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, Valu
 
 mod look;
 mod packages;
+mod saved_plan;
 mod shared;
 
 pub(crate) use look::{LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
+pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
-    AllowLostArg, CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs,
-    JsonArg, LinkModeArg, LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs,
-    VenvArgs, WaitArg,
+    CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg,
+    LinkModeArg, LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
-use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
+use shared::{INTERPRETER, OUTPUT, PACKAGES, TARGET};
 
 /// The position of the options of every command: after the command's own.
 const LAST: usize = 1000;
@@ -193,6 +194,12 @@ pub(crate) enum Command {
     /// file. Only wheels are considered. The versions of an existing lock stay where the
     /// requirements allow it; the lock is replaced whole or not at all.
     Lock(Deferred<LockArgs>),
+    /// Show a saved plan
+    ///
+    /// The plan as `rvenv plan` showed it; -v shows every path. What it replaces is counted as it
+    /// is now. Writes nothing, starts nothing. `rvenv apply --dry-run` shows a plan and whether it
+    /// still fits, `rvenv apply` applies it.
+    Show(Deferred<ShowArgs>),
     /// Apply a saved plan
     ///
     /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends
@@ -455,47 +462,6 @@ pub(crate) struct LockArgs {
     /// Write the lock to this file, the default is pylock.toml; `-` is standard output
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ApplyArgs {
-    /// File or pipe with what `rvenv plan --out` saved; `-` is standard input
-    #[arg(value_name = "PLAN_FILE")]
-    pub(crate) plan_file: PathBuf,
-
-    /// Make the plan again for this path, by what it says was asked for, and apply that
-    ///
-    /// Only for plans of whole environments. Planning again for the plan's own path must give its
-    /// digest, so that --digest pins the plan for every path.
-    #[arg(long, value_name = "DIR", help_heading = TARGET)]
-    pub(crate) at: Option<OsString>,
-
-    /// Replace a directory that is not an environment, or that holds more than an environment
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) force: bool,
-
-    #[command(flatten)]
-    pub(crate) lost: AllowLostArg,
-
-    /// Let the interpreter of the plan compile bytecode that the cache no longer has
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) compile_bytecode: bool,
-
-    #[command(flatten)]
-    pub(crate) places: PlacesArgs,
-
-    #[command(flatten)]
-    pub(crate) index: IndexArgs,
-
-    /// Refuse the plan unless it has this digest
-    #[arg(long, value_name = "SHA256", help_heading = PUBLICATION)]
-    pub(crate) digest: Option<String>,
-
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-
-    #[command(flatten)]
-    pub(crate) replace: ReplaceArgs,
 }
 
 #[derive(Debug, Args)]

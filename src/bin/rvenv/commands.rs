@@ -15,6 +15,7 @@ mod recover;
 mod repair;
 mod rollback;
 mod sbom;
+mod show;
 mod status;
 mod sync;
 mod upgrade;

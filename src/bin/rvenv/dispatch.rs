@@ -67,6 +67,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Rollback(_)
         | Command::Recover(_)
         | Command::Generations(_)
+        | Command::Show(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Cache(_) => {}
@@ -79,6 +80,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Uninstall(Deferred(args)) => session.sync(&args.change),
         Command::Plan(Deferred(args)) => session.plan(args),
         Command::Lock(Deferred(args)) => session.lock(args),
+        Command::Show(Deferred(args)) => session.show_saved(args),
         Command::Apply(Deferred(args)) => session.apply(args),
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
@@ -121,6 +123,7 @@ fn effect(command: &Command) -> Effect {
         Command::Sync(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
         Command::Install(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
         Command::Uninstall(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
+        Command::Apply(Deferred(args)) if args.dry_run => Effect::Nothing,
         Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)
@@ -135,6 +138,7 @@ fn effect(command: &Command) -> Effect {
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
         | Command::Lock(_)
+        | Command::Show(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Python(_)
@@ -170,7 +174,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 26] = [
+        let cases: [(&[&str], Option<State>); 28] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -178,6 +182,8 @@ mod tests {
             (&["repair", "E"], Some(State::AsBefore)),
             (&["repair", "E", "--dry-run"], None),
             (&["apply", "p"], Some(State::AsBefore)),
+            (&["apply", "p", "--dry-run"], None),
+            (&["show", "p"], None),
             (&["rollback", "E"], Some(State::AsBefore)),
             (&["recover", "E"], Some(State::AsBefore)),
             (&["plan", "E"], None),

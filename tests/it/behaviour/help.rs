@@ -40,6 +40,7 @@ const SENTENCES: &[(&str, &str)] = &[
         "Show what `create` would do, and save it for `apply`",
     ),
     ("lock", "Resolve requirements into a lock (pylock.toml)"),
+    ("show", "Show a saved plan"),
     ("apply", "Apply a saved plan"),
     (
         "status",

@@ -106,6 +106,7 @@ mod requests;
 mod rollback;
 mod rollback_aside;
 mod sbom;
+mod shown_plans;
 mod signals;
 mod sources;
 mod sources_refused;

@@ -41,6 +41,7 @@ impl Named {
             &["create", "-p", python, "--without-pip", "G"][..],
             &["create", "-p", python, "--without-pip", "--dry-run", "G"],
             &["plan", "-p", python, "--without-pip", "G"],
+            &["show", "plan"],
             &["apply", "plan"],
             &["upgrade", "-p", python, "--without-pip", "E"],
             &["sync", "-p", python, "--env", "E", "-r", "pylock.toml"],

@@ -18,7 +18,7 @@ use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolv
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 28] = [
+const DATA: [(&[&str], i32); 31] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
@@ -29,6 +29,9 @@ const DATA: [(&[&str], i32); 28] = [
     (&["uninstall", "--dry-run", "--env", "E", "gone"], 0),
     (&["lock", "something", "-o", "-"], 0),
     (&["repair", "--dry-run", "E"], 0),
+    (&["show", "p.json"], 0),
+    (&["show", "--json", "p.json"], 0),
+    (&["apply", "--dry-run", "p.json"], 0),
     (&["status", "E"], 0),
     (&["status", "--json", "E"], 0),
     (&["verify", "E"], 0),
@@ -50,7 +53,7 @@ const DATA: [(&[&str], i32); 28] = [
 ];
 
 /// The commands that print only what they did, to standard error.
-const WITHOUT_DATA: &[&str] = &["apply", "rollback", "recover"];
+const WITHOUT_DATA: &[&str] = &["rollback", "recover"];
 
 #[test]
 fn no_command_is_left_out_here() {
@@ -65,6 +68,7 @@ fn lab() -> Scratch {
     run(&scratch, &["create", "E"], Stdio::piped()).ok();
     lay_gone(&scratch.path("E"));
     resolver(&scratch.path("bin/uv"));
+    run(&scratch, &["plan", "new", "-o", "p.json"], Stdio::piped()).ok();
     let lock = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = []\n";
     fs::write(scratch.path("pylock.toml"), lock).unwrap();
     scratch

@@ -7,24 +7,26 @@ use rvenv::caller::{Compilation, RunTerms};
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
 use rvenv::saved_plan::{Need, WheelPlaces};
-use rvenv_journal::{Digest, Plan};
+use rvenv_journal::{Digest, Parents, Plan, Publication, Target};
 
 use super::asking::{retention, sources};
-use crate::advice::{CliError, Exit, of_plan_file, of_rebuild, of_unsuited};
+use super::verify::warning;
+use crate::advice::{CliError, Exit, Recovery, of_rebuild, of_run, of_unsuited};
 use crate::args::ApplyArgs;
 use crate::health_checks::may_run;
-use crate::plan_file;
 use crate::session::Session;
+use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
-        let bytes = plan_file::read(&args.plan_file, &self.signals)?;
-        let plan = Plan::from_json(&bytes)
-            .map_err(|error| of_plan_file(&plan_file::shown_input(&args.plan_file), &error))?;
+        let plan = self.saved_plan(&args.plan_file)?;
         if let Some(pinned) = &args.digest {
             check_digest(&plan, pinned)?;
         }
         let plan = self.suited(args, &plan)?;
+        if args.dry_run {
+            return self.try_on(args, &plan);
+        }
         let commands = &args.replace.checks.check;
         if !commands.is_empty() {
             may_run(plan.target(), args.replace.checks.allow_other_owner)?;
@@ -40,6 +42,30 @@ impl Session<'_> {
         let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
         self.tell(&outcome, OsStr::new(plan.target()), "as planned");
         self.tell_other_versions(outcome.plan());
+        Ok(Exit::Done)
+    }
+
+    /// Shows a plan, and reports whether it could be applied now.
+    fn try_on(&self, args: &ApplyArgs, plan: &Plan) -> Result<Exit, CliError> {
+        self.show(plan, Some(args.run.durability))?;
+        let path = Path::new(plan.target());
+        if let Ok(target) = Target::open(&self.fs, path, Parents::Require)
+            && let Some(warning) = warning(&target, plan.target())
+        {
+            self.terminal.error(&warning);
+        }
+        let permissions = self.permissions(args.force, args.lost.allow_lost);
+        let cache = self.world.cache.as_ref();
+        let fits = environment::check_saved(&self.fs, cache, plan, permissions);
+        fits.map_err(|error| of_run(&error, self.signals.terminated(), Recovery::default()))?;
+        let shown = escape(plan.target());
+        self.terminal.story(&match plan.publication() {
+            Publication::Nothing => format!("`{shown}` is as planned: nothing to apply"),
+            Publication::Put | Publication::Replace | Publication::Merge | Publication::Refill => {
+                let file = word(&args.plan_file.to_string_lossy());
+                format!("The plan fits `{shown}`. Apply it with `rvenv apply {file}`")
+            }
+        });
         Ok(Exit::Done)
     }
 

@@ -82,3 +82,8 @@ pub use front::{
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};
+
+/// The program in the book's chapter on the engine.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/engine.md")]
+struct EngineChapter;

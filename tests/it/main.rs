@@ -24,6 +24,7 @@ mod at_once;
 mod attacks;
 mod attacks_packages;
 mod behaviour;
+mod book;
 mod cache_kills;
 mod corpus;
 mod cpython;

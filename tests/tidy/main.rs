@@ -10,6 +10,7 @@
 
 mod columns;
 mod floors;
+mod links;
 mod source;
 mod surface;
 

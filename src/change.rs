@@ -11,6 +11,7 @@ pub mod environment;
 pub mod existing;
 pub mod generations;
 pub mod installed_inputs;
+pub mod inventory;
 mod look_failed;
 pub mod merge;
 mod open_path;

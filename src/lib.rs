@@ -72,8 +72,8 @@ pub use build::{
     windows_programs,
 };
 pub use change::{
-    carry, environment, existing, generations, installed_inputs, merge, provision, prune, removal,
-    render, repair, replaced, rollback, verify,
+    carry, environment, existing, generations, installed_inputs, inventory, merge, provision,
+    prune, removal, render, repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{

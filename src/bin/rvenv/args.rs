@@ -17,7 +17,7 @@ mod packages;
 mod saved_plan;
 mod shared;
 
-pub(crate) use look::{LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
+pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
@@ -207,6 +207,12 @@ pub(crate) enum Command {
     /// with 3. Wheels are found by their digests: where the plan found them, in the cache, in a
     /// --wheelhouse, at the URL in the plan if its host is the index's or allowed, or in an index.
     Apply(Deferred<ApplyArgs>),
+    /// List the environments below a directory
+    ///
+    /// Python, number of packages, size, age and health of each, of any tool; health is what a
+    /// glance shows, as in `rvenv status`. Files that are shared with the cache count too. Follows
+    /// no link, enters no environment and no `.git`, names what it cannot read, and starts nothing.
+    List(Deferred<ListArgs>),
     /// Show the state of a target: environment, open transaction, generations
     ///
     /// Python, base, prompt and the number of packages; -v lists these. Writes nothing, starts

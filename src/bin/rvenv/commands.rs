@@ -7,6 +7,7 @@ mod asking;
 mod cache;
 mod create;
 mod generations;
+mod list;
 mod lock;
 mod plan;
 mod proof;

@@ -68,6 +68,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Recover(_)
         | Command::Generations(_)
         | Command::Show(_)
+        | Command::List(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Cache(_) => {}
@@ -86,6 +87,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Rollback(Deferred(args)) => session.rollback(args),
         Command::Recover(Deferred(args)) => session.recover(args),
         Command::Generations(Deferred(args)) => session.generations(args),
+        Command::List(Deferred(args)) => session.list(args),
         Command::Status(Deferred(args)) if args.sbom => session.sbom(args),
         Command::Status(Deferred(args)) => session.status(args),
         Command::Verify(Deferred(args)) if !args.files.is_empty() => session.prove(args),
@@ -139,6 +141,7 @@ fn effect(command: &Command) -> Effect {
         Command::Plan(_)
         | Command::Lock(_)
         | Command::Show(_)
+        | Command::List(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Python(_)
@@ -174,7 +177,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 28] = [
+        let cases: [(&[&str], Option<State>); 29] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -184,6 +187,7 @@ mod tests {
             (&["apply", "p"], Some(State::AsBefore)),
             (&["apply", "p", "--dry-run"], None),
             (&["show", "p"], None),
+            (&["list"], None),
             (&["rollback", "E"], Some(State::AsBefore)),
             (&["recover", "E"], Some(State::AsBefore)),
             (&["plan", "E"], None),

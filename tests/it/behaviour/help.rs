@@ -42,6 +42,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("lock", "Resolve requirements into a lock (pylock.toml)"),
     ("show", "Show a saved plan"),
     ("apply", "Apply a saved plan"),
+    ("list", "List the environments below a directory"),
     (
         "status",
         "Show the state of a target: environment, open transaction, generations",

@@ -52,6 +52,7 @@ impl Named {
             &["rollback", "E"],
             &["generations", "E"],
             &["recover", "E"],
+            &["list"],
             &["status", "E"],
             &["verify", "E"],
             &["python", "list"],

@@ -1,4 +1,4 @@
-//! The arguments of the commands that look at one environment: `status` and `verify`.
+//! The arguments of the commands that look at environments: `list`, `status` and `verify`.
 //!
 //! Read next: `../commands/status.rs`, `../commands/sbom.rs`, `../commands/verify.rs`,
 //! `../commands/proof.rs`.
@@ -9,6 +9,17 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::shared::{EnvDirArg, INTERPRETER, JsonArg, OUTPUT, PACKAGES};
+
+/// The arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Directory to search; the default is the working directory
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArg,
+}
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]

@@ -371,7 +371,7 @@ impl Kept {
 }
 
 /// An age in the largest whole unit.
-fn age(seconds: i64) -> String {
+pub(super) fn age(seconds: i64) -> String {
     let units = [
         (DAY_SECONDS, "day"),
         (60 * 60, "hour"),

@@ -23,11 +23,13 @@ use rvenv_journal::{
 
 mod failures;
 mod other_owner;
+mod phase;
 mod policies;
 mod publishing;
 
 pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
+pub use self::phase::Phase;
 use self::policies::{check_clearable, check_distributions, check_fit, check_mergeable};
 use self::publishing::{Planned, decide, publish, verdict};
 pub use super::look_failed::LookFailed;
@@ -102,6 +104,8 @@ pub struct Run<'a> {
     pub recovered: &'a dyn Fn(&Recovered),
     /// Called when a plan is made again with copies, because the filesystem has no symbolic links.
     pub copying: &'a dyn Fn(&StageFailed),
+    /// Called when something begins that may take long.
+    pub phase: &'a dyn Fn(Phase),
 }
 
 /// How a run ended.

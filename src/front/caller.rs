@@ -14,6 +14,7 @@ use rvenv_journal::{Durability, Fs, LinkMode, Patience, Recovered, Retention, St
 
 use super::host::Host;
 use crate::build::checks::{self, Check, CheckFailed, EnvAt};
+pub use crate::change::environment::Phase;
 use crate::change::environment::{Checker, Force, Permissions, Run};
 use crate::change::merge::Lost;
 use crate::fetch::Progress;
@@ -24,6 +25,7 @@ use crate::python::bytecode::Compiler;
 pub const WAIT: Duration = Duration::from_mins(1);
 /// How long a waiter sleeps before it tries the lock again.
 const PAUSE: Duration = Duration::from_millis(20);
+
 /// Receives the events of a run, and may end it; the default methods do nothing.
 pub trait Listener {
     /// Whether to stop.
@@ -45,6 +47,10 @@ pub trait Listener {
     /// A wheel is about to be built of the sources of a package.
     fn building(&self, what: &str) {
         let _: &str = what;
+    }
+    /// Something begins that may take long.
+    fn phase(&self, phase: Phase) {
+        let _: Phase = phase;
     }
     /// The lock is busy; called before each new attempt.
     fn waiting(&self, holder: &str) {
@@ -148,11 +154,13 @@ impl Compilation {
 impl Caller<'_> {
     /// Does work that starts processes; the listener is notified of them and can stop them.
     pub fn with_control<T>(&self, work: impl FnOnce(&Control<'_>) -> T) -> T {
-        work(&Control {
+        let done = work(&Control {
             timeout: Control::TIMEOUT,
             interrupted: &|| self.listener.interrupted(),
             starting: &|path| self.listener.starting(path),
-        })
+        });
+        self.listener.phase(Phase::Other);
+        done
     }
 
     /// A compiler of bytecode that runs as this caller.
@@ -195,6 +203,7 @@ impl Caller<'_> {
                 watch: self.listener.watch(),
                 recovered: &|recovered| self.listener.recovered(recovered),
                 copying: &|failed| self.listener.copying(failed),
+                phase: &|phase| self.listener.phase(phase),
             })
         })
     }

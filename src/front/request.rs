@@ -17,7 +17,7 @@ use rvenv_journal::{Parents, Retention, Target};
 use tempfile::TempDir;
 use thiserror::Error;
 
-use super::caller::Caller;
+use super::caller::{Caller, Phase};
 use super::fetching::{FetchingFailed, Looked};
 use super::host::{Host, PYTHON_VARIABLE};
 use super::locked::{LockRequest, LockedFailed};
@@ -518,6 +518,7 @@ impl Caller<'_> {
             fs: self.fs,
             cache: self.host.cache.as_ref(),
         };
+        self.listener.phase(Phase::Compiling);
         self.with_control(|control| provision::compile(kept_at, &self.compiler(control), context))
     }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::caller::Caller;
+use super::caller::{Caller, Phase};
 pub use super::locked_failed::ResolvingFailed;
 use crate::base::cache::Cache;
 use crate::fetch::{FetchOptions, Settings};
@@ -56,6 +56,7 @@ impl Caller<'_> {
         };
         let uv_variables = settings.uv_variables();
         let scratch = self.scratch().map_err(ResolveFailed::Scratch)?;
+        self.listener.phase(Phase::Resolving);
         Ok(self.with_control(|control| {
             let resolving = Resolving {
                 interpreter,

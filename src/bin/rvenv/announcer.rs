@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use rvenv::caller::Listener;
+use rvenv::caller::{Listener, Phase};
 use rvenv::checks::Check;
 use rvenv::fetch;
 use rvenv::render::escape;
@@ -17,7 +17,7 @@ use rvenv_journal::{Recovered, StageFailed};
 use crate::advice::Recovery;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, Volume};
 
 pub(crate) struct Announcer {
     terminal: Terminal,
@@ -51,9 +51,13 @@ impl Listener for Announcer {
     }
 
     fn starting(&self, program: &Path) {
-        self.progress.clear();
-        let shown = escape(&program.to_string_lossy());
-        self.terminal.detail(&format!("asking `{shown}`"));
+        let shown = program.to_string_lossy();
+        if self.terminal.volume == Volume::Verbose {
+            self.progress.clear();
+            self.terminal
+                .detail(&format!("asking `{}`", escape(&shown)));
+        }
+        self.progress.begin_within(format!("Running `{shown}`"));
     }
 
     fn warning(&self, text: &str) {
@@ -62,17 +66,34 @@ impl Listener for Announcer {
     }
 
     fn checking(&self, check: &Check) {
+        self.progress.clear();
         self.terminal.detail(&format!("running {check}"));
+        self.progress.begin(format!("Running {check}"));
+    }
+
+    fn phase(&self, phase: Phase) {
+        match phase {
+            Phase::Resolving => self.progress.begin("Resolving requirements"),
+            Phase::Compiling => self.progress.begin("Compiling bytecode"),
+            Phase::Unpacking => self.progress.begin("Unpacking wheels"),
+            Phase::Building => self.progress.begin("Building what changes"),
+            Phase::Publishing => self.progress.begin("Publishing"),
+            Phase::Other => self.progress.clear(),
+        }
     }
 
     fn building(&self, what: &str) {
+        self.progress.clear();
         self.terminal.story(&format!("Building {what}"));
+        self.progress.begin(format!("Building {what}"));
     }
 
     fn waiting(&self, holder: &str) {
         if !self.has_told_waiting.replace(true) {
+            self.progress.clear();
             self.terminal.story(&format!("Waiting for {holder}"));
         }
+        self.progress.update(format!("Waiting for {holder}"));
     }
 
     fn recovered(&self, recovered: &Recovered) {
@@ -82,6 +103,7 @@ impl Listener for Announcer {
     }
 
     fn copying(&self, failed: &StageFailed) {
+        self.progress.clear();
         let shown = escape(&failed.target.to_string_lossy());
         self.terminal.story(&format!(
             "The filesystem of `{shown}` has no symbolic links: planning again with copies"

@@ -1,88 +1,202 @@
-//! Progress: what is shown while wheels arrive or old files are deleted, which may take long.
+//! Progress: what is shown while something takes long.
 //!
-//! Promises to show nothing unless it takes long, and then only to a user at a terminal without
-//! `--quiet`. A signal ends a deletion that takes long, since the rest is trash that the next run
-//! deletes. The target has the new tree by then, so that is no failure.
+//! Promises to show nothing of what lasts less than half a second, and then only to a user at a
+//! terminal without `--quiet`; that the line is cleared before the next message; and that at most
+//! one thing is shown at a time. A signal ends a deletion that takes long, since the rest is trash
+//! that the next run deletes. The target has the new tree by then, so that is no failure.
 //!
-//! Read next: `terminal.rs`, `signals.rs`.
+//! Read next: `announcer.rs`, which notes what happens; `terminal.rs`, `signals.rs`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rvenv::fetch;
+use rvenv::render::escape;
 use rvenv_journal::raw::{Deletion, Watch, counted};
 
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// A deletion that takes longer than this takes long.
-const LONG: Duration = Duration::from_secs(1);
-/// How long each number is shown, so that it can be read.
+/// What takes longer than this is shown.
+const LONG: Duration = Duration::from_millis(500);
+/// How long each line is shown, so that it can be read.
 const EACH: Duration = Duration::from_millis(100);
-
-/// A download that takes longer than this is shown.
-const LONG_FETCH: Duration = Duration::from_millis(250);
+/// From when on a signal stops a deletion.
+const LONG_DELETION: Duration = Duration::from_secs(1);
 
 /// Shows what takes long, and stops a deletion that does when a signal arrives.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    terminal: Terminal,
     signals: Signals,
-    times: Mutex<Times>,
+    deleting_since: Mutex<Option<Instant>>,
+    /// None where nobody would see it.
+    shown: Option<Shown>,
+}
+
+/// The line, and the thread that prints it.
+#[derive(Debug)]
+struct Shown {
+    line: Arc<Line>,
+    printer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    terminal: Terminal,
+    state: Mutex<State>,
+    is_over: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Times {
-    begun: Option<Instant>,
-    shown: Option<Instant>,
+struct State {
+    phase: Option<Phase>,
+    is_visible: bool,
+    is_over: bool,
+}
+
+/// What is going on.
+#[derive(Debug)]
+struct Phase {
+    text: String,
+    since: Instant,
 }
 
 impl Progress {
     pub(crate) fn new(terminal: Terminal, signals: Signals) -> Self {
         Self {
-            terminal,
             signals,
-            times: Mutex::default(),
+            deleting_since: Mutex::default(),
+            shown: terminal.shows_progress().then(|| Shown::new(terminal)),
         }
     }
 
-    /// Clears the progress line, so that the next output begins on an empty line, and resets the
-    /// time.
-    pub(crate) fn clear(&self) {
-        if std::mem::take(&mut *self.times()).shown.is_some() {
-            self.terminal.passing("");
+    /// Notes that something begins which may take long.
+    pub(crate) fn begin(&self, text: impl Into<String>) {
+        self.note(text.into(), Since::Now);
+    }
+
+    /// The same, unless something is going on already.
+    pub(crate) fn begin_within(&self, text: impl Into<String>) {
+        let is_free = |shown: &Shown| shown.line.state().phase.is_none();
+        if self.shown.as_ref().is_some_and(is_free) {
+            self.begin(text);
         }
+    }
+
+    /// Notes how far it is.
+    pub(crate) fn update(&self, text: impl Into<String>) {
+        self.note(text.into(), Since::ItBegan);
     }
 
     /// Shows how far a download is.
     pub(crate) fn fetching(&self, fetched: &fetch::Progress) {
-        let mut times = self.times();
-        let now = Instant::now();
-        if times.since(now) >= LONG_FETCH && times.is_due(now) {
-            self.terminal.passing(&line(fetched));
+        self.update(line(fetched));
+    }
+
+    /// Notes the end of what was going on, and clears the line, so that the next output begins on
+    /// an empty one.
+    pub(crate) fn clear(&self) {
+        self.deleting_since().take();
+        if let Some(shown) = &self.shown {
+            shown.line.clear(&mut shown.line.state());
         }
     }
 
-    fn times(&self) -> MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    fn note(&self, text: String, since: Since) {
+        let Some(shown) = &self.shown else { return };
+        let mut state = shown.line.state();
+        let since = match (&state.phase, since) {
+            (Some(phase), Since::ItBegan) if kind(&phase.text) == kind(&text) => phase.since,
+            (Some(_) | None, Since::ItBegan | Since::Now) => Instant::now(),
+        };
+        state.phase = Some(Phase { text, since });
+    }
+
+    fn deleting_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        let since = self.deleting_since.lock();
+        since.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Times {
-    /// How long it takes so far.
-    fn since(&mut self, now: Instant) -> Duration {
-        now.duration_since(*self.begun.get_or_insert(now))
+/// Since when something is going on.
+#[derive(Clone, Copy)]
+enum Since {
+    Now,
+    /// Since the first text of its kind.
+    ItBegan,
+}
+
+/// The part of a text that stays the same while something goes on.
+fn kind(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
+}
+
+impl Shown {
+    fn new(terminal: Terminal) -> Self {
+        let line = Arc::new(Line {
+            terminal,
+            state: Mutex::default(),
+            is_over: Condvar::new(),
+        });
+        let of_thread = Arc::clone(&line);
+        let thread = std::thread::Builder::new().name("progress".to_owned());
+        let printer = thread.spawn(move || of_thread.print());
+        Self {
+            line,
+            // Without a thread, work goes on unseen.
+            printer: printer.ok(),
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let mut state = self.line.state();
+        self.line.clear(&mut state);
+        state.is_over = true;
+        drop(state);
+        self.line.is_over.notify_all();
+        let _ended = self.printer.take().map(JoinHandle::join);
+    }
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the last number was shown for long enough; then the next one is shown now.
-    fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = self
-            .shown
-            .is_none_or(|shown| now.duration_since(shown) >= EACH);
-        if is_due {
-            self.shown = Some(now);
+    fn clear(&self, state: &mut State) {
+        state.phase = None;
+        if std::mem::take(&mut state.is_visible) {
+            self.terminal.passing("");
         }
-        is_due
+    }
+
+    /// Prints the line again and again until it is over.
+    fn print(&self) {
+        let mut state = self.state();
+        while !state.is_over {
+            if let Some(phase) = &state.phase
+                && phase.since.elapsed() >= LONG
+            {
+                self.terminal.passing(&phase.shown());
+                state.is_visible = true;
+            }
+            let waited = self.is_over.wait_timeout(state, EACH);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Phase {
+    /// The text, and how long it takes so far.
+    fn shown(&self) -> String {
+        let text = escape(&self.text);
+        match self.since.elapsed().as_secs() {
+            0 => text,
+            seconds => format!("{text} ({seconds} s)"),
+        }
     }
 }
 
@@ -109,19 +223,14 @@ fn megabytes(bytes: u64) -> String {
 
 impl Watch for Progress {
     fn removed(&self, count: u64) -> Deletion {
-        let mut times = self.times();
-        let now = Instant::now();
-        if times.since(now) < LONG {
-            return Deletion::GoOn;
+        let mut since = self.deleting_since();
+        let since = *since.get_or_insert_with(Instant::now);
+        if self.shown.is_some() {
+            let count = counted(count, "file");
+            self.update(format!("Deleting what is no longer needed: {count}"));
         }
-        if self.signals.any() {
+        if since.elapsed() >= LONG_DELETION && self.signals.any() {
             return Deletion::Stop;
-        }
-        if times.is_due(now) {
-            self.terminal.passing(&format!(
-                "Deleting what is no longer needed: {}",
-                counted(count, "file")
-            ));
         }
         Deletion::GoOn
     }

@@ -18,6 +18,7 @@ use rvenv_journal::{Durability, LinkMode, Plan, Publication};
 use crate::advice::{CliError, of_run};
 use crate::announcer::Announcer;
 use crate::args::{DurabilityArg, LinkModeArg, RunArgs};
+use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::terminal::{Terminal, Volume};
 use crate::world::World;
@@ -87,6 +88,13 @@ impl<'a> Session<'a> {
         let done = work(&self.caller(&announcer));
         announcer.end();
         done
+    }
+
+    /// Does work of the command itself that may take long.
+    pub(crate) fn during<T>(&self, what: &str, work: impl FnOnce(&Progress) -> T) -> T {
+        let progress = Progress::new(self.terminal, self.signals.clone());
+        progress.begin(what);
+        work(&progress)
     }
 
     fn caller<'c>(&'c self, announcer: &'c Announcer) -> Caller<'c> {

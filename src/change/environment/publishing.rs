@@ -19,7 +19,7 @@ use rvenv_journal::{
     Retention, StageOptions, Target, Terms, Verdict,
 };
 
-use super::{LookFailed, Outcome, Report, Run, RunFailed, UndoFailed, lock, other_owner};
+use super::{LookFailed, Outcome, Phase, Report, Run, RunFailed, UndoFailed, lock, other_owner};
 use crate::change::installed_inputs;
 use crate::change::merge;
 use crate::change::provision::{Known, Provision, StoreAccess};
@@ -136,13 +136,16 @@ fn publish_once(
         }
         prepared => prepared?,
     };
+    (run.phase)(Phase::Unpacking);
     content.enter_missing(plan, run.interrupted);
     let options = StageOptions {
         content: &content,
         link_mode: other_owner::link_mode(run.link_mode, run.fs.user(), &path),
         interrupted: run.interrupted,
     };
+    (run.phase)(Phase::Building);
     let staged = prepared.stage(&options)?;
+    (run.phase)(Phase::Publishing);
     let late = RefCell::new(None);
     let stop = || (run.interrupted)() || late_change(&target, plan, &late);
     let published = staged.publish(&stop).map_err(|failed| PublishFailed {
@@ -192,6 +195,7 @@ pub(super) fn decide(
     path: &Path,
     published: Published<'_>,
 ) -> Result<Ending, RunFailed> {
+    (run.phase)(Phase::Other);
     match run.check.map_or(Ok(()), |check| check()) {
         Ok(()) => Ok(published.settle()?),
         Err(check) => Err(match published.undo() {

@@ -96,6 +96,8 @@ mod plans;
 #[cfg(target_os = "linux")]
 mod policies;
 #[cfg(target_os = "linux")]
+mod progress;
+#[cfg(target_os = "linux")]
 mod recorded_wheels;
 mod repair;
 mod repair_frame;

@@ -69,7 +69,9 @@ impl Session<'_> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
         let failed = |error: &StoreError| failed(path, error).leaving(State::CacheHalfSwept);
-        let audit = cache.store().map(Store::verify);
+        let audit = self.during("Comparing unpacked files", |_| {
+            cache.store().map(Store::verify)
+        });
         let audit = audit.transpose().map_err(|error| failed(&error))?;
         let mut audit = audit.unwrap_or_else(|| Audit {
             stock: Stock::default(),
@@ -123,7 +125,9 @@ impl Session<'_> {
         let seconds = unused_for;
         let wheels = fetched::Which::Unused { now, seconds };
         let prune = |store: &Store<'_>| store.prune(now, unused_for);
-        let swept = cache.sweep(Which::Outdated, wheels, now, prune)?;
+        let swept = self.during("Deleting what is unused", |_| {
+            cache.sweep(Which::Outdated, wheels, now, prune)
+        })?;
         self.tell_swept(path, &swept, args.output.json)
     }
 
@@ -131,7 +135,9 @@ impl Session<'_> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
         let (all, now) = (fetched::Which::All, self.world.now);
-        let swept = cache.sweep(Which::All, all, now, Store::clear)?;
+        let swept = self.during("Deleting the cache", |_| {
+            cache.sweep(Which::All, all, now, Store::clear)
+        })?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
     }

@@ -19,6 +19,8 @@ use crate::session::Session;
 
 /// How many directories that cannot be read are named without `-v`.
 const UNREAD_MAX: usize = 5;
+/// After how many directories the number is shown.
+const UPDATE_EVERY: u64 = 64;
 
 #[derive(Serialize)]
 struct List {
@@ -55,7 +57,15 @@ impl Session<'_> {
     pub(crate) fn list(&self, args: &ListArgs) -> Result<Exit, CliError> {
         let given = args.dir.as_deref().unwrap_or_else(|| ".".as_ref());
         let below = self.world.env_dir(given)?;
-        let inventory = search(&self.fs, Path::new(&below), &mut |_| !self.signals.any());
+        let inventory = self.during("Searching", |progress| {
+            search(&self.fs, Path::new(&below), &mut |count| {
+                if count.is_multiple_of(UPDATE_EVERY) {
+                    let dirs = counted(count, "directory");
+                    progress.update(format!("Searching: {dirs}"));
+                }
+                !self.signals.any()
+            })
+        });
         if inventory.ended == Some(EndedEarly::Stopped) {
             let exit = interruption(self.signals.terminated());
             return Err(CliError::new(exit, "interrupted"));

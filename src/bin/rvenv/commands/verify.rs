@@ -44,7 +44,9 @@ impl Session<'_> {
         let given = self.env_of(&args.target, Use::Look)?;
         let path = self.world.env_dir(&given)?;
         let given = given.to_string_lossy();
-        let (found, said) = verify(&self.fs, Path::new(&path), &given, self.detail())?;
+        let (found, said) = self.during("Comparing files", |_| {
+            verify(&self.fs, Path::new(&path), &given, self.detail())
+        })?;
         if let Some(warning) = &said.warning {
             self.terminal.error(warning);
         }

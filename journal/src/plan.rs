@@ -8,6 +8,7 @@ pub(crate) mod content;
 pub(crate) mod drift;
 pub(crate) mod error;
 pub(crate) mod json;
+pub(crate) mod kept;
 pub(crate) mod node;
 pub(crate) mod observe;
 pub(crate) mod operations;

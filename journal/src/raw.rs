@@ -36,11 +36,10 @@ pub use crate::plan::error::PlanError;
 pub use crate::plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use crate::plan::node::{
     Attestation, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, ModeError, Observation,
-    Observed, RECEIPT_NAME, Statement,
+    Observed, PublishedPath, RECEIPT_NAME, Statement, is_same_mode,
 };
-pub use crate::plan::receipt::{
-    PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, ReceiptReadError,
-};
+pub use crate::plan::observe::observe_paths;
+pub use crate::plan::receipt::{RECEIPT_BYTES_MAX, RECEIPT_FORMAT, ReceiptReadError};
 pub use crate::plan::room::Shortage;
 pub use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use crate::recovery::ending::{EndError, Ending, Kept, WhyKept};

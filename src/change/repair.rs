@@ -300,6 +300,9 @@ pub fn repair(
     let published = subject.published.as_ref();
     keep_statements(published.map(|it| &it.receipt), &paths, &mut draft);
     let seen = observe(fs, target.place(), draft.operations(), draft.retired()).map_err(disk)?;
+    if let Some(published) = &subject.published {
+        published.keep_times(&mut draft, &seen);
+    }
     redate(fs, &subject.root, &mut draft, &seen).map_err(disk)?;
     decide(target, &subject, draft, seen)
 }

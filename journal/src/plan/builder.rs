@@ -15,9 +15,10 @@ use std::sync::{Arc, OnceLock};
 use crate::base::digest::Digest;
 use crate::base::path::{RelPath, paired};
 use crate::plan::error::PlanError;
+use crate::plan::kept;
 use crate::plan::node::{
     Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, Mode, Node, Observation, Observed,
-    Operation, Publication, Statement, is_same_mode,
+    Operation, Publication, PublishedPath, Statement, is_same_mode,
 };
 use crate::plan::operations::{self, Operations, is_reserved};
 
@@ -29,6 +30,7 @@ pub struct PlanBuilder {
     inputs: Vec<Input>,
     operations: Operations,
     retired: BTreeSet<RelPath>,
+    kept: BTreeMap<RelPath, PublishedPath>,
     order: Vec<RelPath>,
     is_shared: bool,
     statements: BTreeMap<Digest, Statement>,
@@ -45,6 +47,8 @@ pub struct Plan {
     inputs: Vec<Input>,
     operations: Arc<BTreeMap<RelPath, Operation>>,
     retired: Arc<BTreeSet<RelPath>>,
+    /// What an earlier plan published and this one neither changes nor looks at.
+    kept: Arc<BTreeMap<RelPath, PublishedPath>>,
     order: Vec<RelPath>,
     is_shared: bool,
     observation: Arc<Observation>,
@@ -95,6 +99,7 @@ impl PlanBuilder {
             inputs: Vec::new(),
             operations,
             retired: BTreeSet::new(),
+            kept: BTreeMap::new(),
             order: Vec::new(),
             is_shared: false,
             statements: BTreeMap::new(),
@@ -167,6 +172,22 @@ impl PlanBuilder {
         }
         self.retired.insert(path);
         Ok(())
+    }
+
+    /// Keeps what an earlier plan published at these paths: it stays as it is and stays in the
+    /// receipt, without operations. What was kept before is forgotten.
+    ///
+    /// The publication neither looks at the paths nor changes them: the caller knows that they are
+    /// as they were published. [`finish`](Self::finish) refuses a path in the engine's own
+    /// directory, and one that is also planned or retired.
+    pub fn keep(&mut self, kept: BTreeMap<RelPath, PublishedPath>) {
+        self.kept = kept;
+    }
+
+    /// What is kept so far.
+    #[must_use]
+    pub fn kept(&self) -> &BTreeMap<RelPath, PublishedPath> {
+        &self.kept
     }
 
     /// Sets the paths whose steps come after all other puts and swaps, in this order, if entries
@@ -299,7 +320,7 @@ impl PlanBuilder {
     /// An operation whose parent directory is not planned, or a publication that does not fit the
     /// observation.
     pub fn finish(
-        self,
+        mut self,
         mut observation: Observation,
         publication: Publication,
     ) -> Result<Plan, PlanError> {
@@ -314,6 +335,10 @@ impl PlanBuilder {
             return Err(PlanError::NoEntries(publication));
         }
         let leaves_others = matches!(publication, Publication::Merge | Publication::Nothing);
+        if !leaves_others && !self.kept.is_empty() {
+            return Err(PlanError::NothingKept(publication));
+        }
+        kept::check(&self.kept, &mut self.operations, &self.retired)?;
         if self.is_shared && !leaves_others {
             return Err(PlanError::NothingShared(publication));
         }
@@ -355,6 +380,7 @@ impl PlanBuilder {
             inputs: self.inputs,
             operations: Arc::new(self.operations.by_path),
             retired: Arc::new(self.retired),
+            kept: Arc::new(self.kept),
             order: self.order,
             is_shared: self.is_shared,
             observation: Arc::new(observation),
@@ -401,6 +427,12 @@ impl Plan {
     #[must_use]
     pub fn retired(&self) -> &BTreeSet<RelPath> {
         &self.retired
+    }
+
+    /// What an earlier plan published, and this one keeps without an operation.
+    #[must_use]
+    pub fn kept(&self) -> &BTreeMap<RelPath, PublishedPath> {
+        &self.kept
     }
 
     /// The paths whose steps come last, in their order.

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use crate::base::path::{RelPath, escaped};
 use crate::fs::{Dir, Fs, FsError, Kind, NameInDir};
-use crate::plan::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
-use crate::plan::receipt::{PublishedPath, Receipt};
+use crate::plan::node::{DIR_MODE_MASK, ENGINE_DIR, PublishedPath, is_same_mode};
+use crate::plan::receipt::Receipt;
 
 /// How a path differs from what was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,7 +165,12 @@ impl Verifier<'_> {
             (PublishedPath::Dir { mode }, Kind::Dir) => {
                 (!is_same_mode(*mode, meta.mode & DIR_MODE_MASK)).then_some(Difference::Mode)
             }
-            (PublishedPath::File { mode, digest, len }, Kind::File) => {
+            (
+                PublishedPath::File {
+                    mode, digest, len, ..
+                },
+                Kind::File,
+            ) => {
                 if *len != meta.len || self.fs.digest_file(at.dir, at.name)? != *digest {
                     Some(Difference::Content)
                 } else {

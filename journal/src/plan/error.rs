@@ -54,6 +54,12 @@ pub enum PlanError {
     /// A path that is both planned and retired.
     #[error("`{0}` is both planned and to be removed")]
     Retired(RelPath),
+    /// A path that is kept as it is, and planned or retired as well.
+    #[error("`{0}` is both kept as it is and to be changed")]
+    Kept(RelPath),
+    /// Paths are kept in a plan after which only what is planned exists.
+    #[error("a plan that is published by `{0:?}` cannot keep what an earlier plan published")]
+    NothingKept(Publication),
     /// Paths are retired in a plan that is not published by [`Publication::Merge`].
     #[error("a plan that is published by `{0:?}` cannot remove single entries")]
     NoEntries(Publication),

@@ -17,7 +17,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -29,11 +28,12 @@ use crate::base::path::{RelPath, RelPathError};
 use crate::base::plural::counted;
 use crate::plan::builder::{Plan, PlanBuilder};
 use crate::plan::error::PlanError;
-use crate::plan::node::{Expected, Input, Observation, Observed, Operation, Publication};
+use crate::plan::node::{Expected, Input, Observation, Observed, Operation};
 use crate::plan::operations::Operations;
 
 mod values;
 
+use crate::plan::receipt::PublishedDto;
 use crate::plan::statements::{StatementDto, statements_in, statements_out};
 use values::{
     ExpectedDto, InputDto, NodeDto, ObservedDto, OperationDto, PublicationDto, RetiredDto, mode,
@@ -123,25 +123,6 @@ impl Plan {
     #[must_use]
     pub fn digest(&self) -> Digest {
         *self.digest.0.get_or_init(|| digest_of(&PlanOut::of(self)))
-    }
-
-    /// The digest of what the plan makes, whatever existed before: that of the plan for an absent
-    /// target with the same operations.
-    ///
-    /// A receipt has this digest, so that it is the same for the same tree, on any machine.
-    #[must_use]
-    pub fn outcome(&self) -> Digest {
-        match self.publication() {
-            // Nothing existed before.
-            Publication::Put => self.digest(),
-            Publication::Nothing
-            | Publication::Replace
-            | Publication::Merge
-            | Publication::Refill => {
-                let made = || digest_of(&PlanOut::of_outcome(self));
-                *self.outcome.0.get_or_init(made)
-            }
-        }
     }
 
     /// Reads a text that [`Plan::to_json`] wrote.
@@ -273,6 +254,8 @@ struct EnvelopeIn<'a> {
 struct PlanOut<'a> {
     expects: ExpectedDto<'a>,
     inputs: Vec<InputDto<'a>>,
+    #[serde(skip_serializing_if = "KeptOut::is_empty")]
+    kept: KeptOut<'a>,
     operations: OperationsOut<'a>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     order: &'a [RelPath],
@@ -286,10 +269,13 @@ struct PlanOut<'a> {
 }
 
 /// The operations, and what was observed at their paths.
-struct OperationsOut<'a>(&'a Plan, Option<&'a Observation>);
+struct OperationsOut<'a>(&'a Plan);
 
-/// The retired paths; without a plan, none.
-struct RetiredOut<'a>(Option<&'a Plan>);
+/// What the plan keeps of what an earlier one published.
+struct KeptOut<'a>(&'a Plan);
+
+/// The retired paths.
+struct RetiredOut<'a>(&'a Plan);
 
 /// A plan while it is read: each operation is parsed and checked as it comes.
 #[derive(Deserialize)]
@@ -299,6 +285,8 @@ struct PlanIn<'a> {
     expects: ExpectedDto<'a>,
     #[serde(borrow)]
     inputs: Vec<InputDto<'a>>,
+    #[serde(borrow, default)]
+    kept: BTreeMap<Cow<'a, str>, PublishedDto<'a>>,
     operations: OperationsIn,
     #[serde(borrow, default)]
     order: Vec<Cow<'a, str>>,
@@ -331,64 +319,65 @@ impl<'a> PlanOut<'a> {
                 },
             },
             inputs: plan.inputs().iter().map(InputDto::from_input).collect(),
-            operations: OperationsOut(plan, Some(plan.observation())),
+            kept: KeptOut(plan),
+            operations: OperationsOut(plan),
             order: plan.order(),
             publication: PublicationDto::from_publication(plan.publication()),
-            retired: RetiredOut(Some(plan)),
+            retired: RetiredOut(plan),
             root_mode: plan.root_mode().to_string(),
             shared: plan.is_shared(),
             target: plan.target(),
-        }
-    }
-
-    /// The plan as it would be if nothing existed at the target.
-    fn of_outcome(plan: &'a Plan) -> Self {
-        let is_outside = |input: &&Input| !Path::new(&input.path).starts_with(plan.target());
-        let inputs = plan.inputs().iter().filter(is_outside);
-        Self {
-            expects: ExpectedDto::Absent,
-            inputs: inputs.map(InputDto::from_input).collect(),
-            operations: OperationsOut(plan, None),
-            publication: PublicationDto::Put,
-            retired: RetiredOut(None),
-            ..Self::of(plan)
         }
     }
 }
 
 impl RetiredOut<'_> {
     fn is_empty(&self) -> bool {
-        self.0.is_none_or(|plan| plan.retired().is_empty())
+        self.0.retired().is_empty()
+    }
+}
+
+impl KeptOut<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.kept().is_empty()
+    }
+}
+
+impl Serialize for KeptOut<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let kept = self.0.kept().iter();
+        to.collect_map(
+            kept.map(|(path, published)| (path.as_str(), PublishedDto::from_published(published))),
+        )
     }
 }
 
 impl Serialize for OperationsOut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self(plan, seen) = self;
-        to.collect_seq(plan.operations().iter().map(|(path, operation)| {
-            OperationDto {
-                group: operation.group.as_deref().map(Cow::Borrowed),
-                node: NodeDto::from_node(&operation.node),
-                path: path.as_str().into(),
-                stage: Cow::Borrowed(&operation.part),
-                was: seen
-                    .and_then(|seen| seen.paths.get(path))
-                    .map(ObservedDto::from_observed),
-            }
-        }))
+        let Self(plan) = self;
+        let seen = &plan.observation().paths;
+        to.collect_seq(
+            plan.operations()
+                .iter()
+                .map(|(path, operation)| OperationDto {
+                    group: operation.group.as_deref().map(Cow::Borrowed),
+                    node: NodeDto::from_node(&operation.node),
+                    path: path.as_str().into(),
+                    stage: Cow::Borrowed(&operation.part),
+                    was: seen.get(path).map(ObservedDto::from_observed),
+                }),
+        )
     }
 }
 
 impl Serialize for RetiredOut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let all = self.0.into_iter().flat_map(|plan| {
-            let seen = &plan.observation().paths;
-            plan.retired().iter().map(|path| RetiredDto {
-                path: path.as_str().into(),
-                was: seen.get(path).map(ObservedDto::from_observed),
-            })
-        });
-        to.collect_seq(all)
+        let Self(plan) = self;
+        let seen = &plan.observation().paths;
+        to.collect_seq(plan.retired().iter().map(|path| RetiredDto {
+            path: path.as_str().into(),
+            was: seen.get(path).map(ObservedDto::from_observed),
+        }))
     }
 }
 
@@ -463,6 +452,11 @@ impl PlanIn<'_> {
             }
             builder.retire(path)?;
         }
+        let kept = self.kept.into_iter();
+        let kept = kept.map(|(path, published)| {
+            Ok::<_, PlanReadError>((RelPath::new(&path)?, published.into_published()?))
+        });
+        builder.keep(kept.collect::<Result<_, _>>()?);
         let order = self.order.iter().map(|path| RelPath::new(path));
         builder.set_order(order.collect::<Result<_, _>>()?);
         for InputDto {
@@ -513,7 +507,9 @@ impl PlanIn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::node::{Attestation, Content, Mode, Node, Statement};
+    use crate::plan::node::{
+        Attestation, Content, Mode, Node, Publication, PublishedPath, Statement,
+    };
     use crate::plan::receipt::Receipt;
 
     fn plan() -> Plan {
@@ -690,11 +686,10 @@ mod tests {
             paths: BTreeMap::new(),
         };
         let new = of(absent, Publication::Put);
-        assert_eq!(new.outcome(), new.digest());
         for publication in [Publication::Replace, Publication::Merge] {
             let changed = of(observation(), publication);
             assert_ne!(changed.digest(), new.digest());
-            assert_eq!(changed.outcome(), new.digest());
+            assert_eq!(changed.outcome(), new.outcome());
             assert_eq!(Receipt::json_of(&changed), Receipt::json_of(&new));
         }
     }
@@ -751,6 +746,107 @@ mod tests {
         builder.share();
         let refused = builder.finish(observation(), Publication::Replace);
         assert_eq!(refused, Err(PlanError::NothingShared(Publication::Replace)));
+    }
+
+    /// A plan of `a` and `b/c`, whose second file is planned, or kept as it was published.
+    fn halves(is_kept: bool) -> Result<Plan, PlanError> {
+        let path = |text: &str| RelPath::new(text).unwrap();
+        let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
+        let mut add = |at: &str, node| {
+            let part = "one".into();
+            let operation = Operation {
+                part,
+                group: None,
+                node,
+            };
+            builder.add(path(at), operation).unwrap();
+        };
+        let file = |content: Content| Node::File {
+            mode: Mode::SHARED_FILE,
+            mtime: Some(5),
+            content,
+        };
+        let mode = Mode::SHARED_DIR;
+        add("a", file(Content::Inline(b"a".into())));
+        let (digest, len) = (Digest::of(b"c"), 1);
+        if is_kept {
+            let (file_bits, mtime) = (Mode::SHARED_FILE.bits(), Some(5));
+            let kept = PublishedPath::File {
+                mode: file_bits,
+                digest,
+                len,
+                mtime,
+            };
+            let above = PublishedPath::Dir { mode: mode.bits() };
+            builder.keep(BTreeMap::from([(path("b"), above), (path("b/c"), kept)]));
+        } else {
+            add("b", Node::Dir { mode });
+            add("b/c", file(Content::Object { digest, len }));
+        }
+        let seen = Observation {
+            paths: BTreeMap::new(),
+            ..observation()
+        };
+        builder.finish(seen, Publication::Merge)
+    }
+
+    /// I4: a plan that keeps a part makes the same as the plan of the whole, and says the same of
+    /// it.
+    #[test]
+    fn what_is_kept_is_in_the_receipt_and_in_the_outcome() {
+        let (whole, part) = (halves(false).unwrap(), halves(true).unwrap());
+        assert_eq!(part.operations().len(), 1);
+        assert_eq!(Receipt::json_of(&part), Receipt::json_of(&whole));
+        assert_eq!(part.outcome(), whole.outcome());
+        assert_ne!(part.digest(), whole.digest());
+        let back = Plan::from_json(part.to_json().as_bytes()).unwrap();
+        assert_eq!(back, part);
+        assert_eq!(back.kept().len(), 2);
+    }
+
+    /// What is kept cannot be planned or removed as well, and needs a directory above it.
+    #[test]
+    fn what_is_kept_fits_the_rest_of_the_plan() {
+        let path = |text: &str| RelPath::new(text).unwrap();
+        let link = || PublishedPath::Symlink { target: "x".into() };
+        let with = |at: &str, change: &dyn Fn(&mut PlanBuilder)| {
+            let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
+            let operation = Operation {
+                part: "one".into(),
+                group: None,
+                node: Node::Symlink { target: "y".into() },
+            };
+            builder.add(path("A"), operation).unwrap();
+            builder.keep(BTreeMap::from([(path(at), link())]));
+            change(&mut builder);
+            let seen = Observation {
+                paths: BTreeMap::new(),
+                ..observation()
+            };
+            let publication = match at {
+                "whole" => Publication::Replace,
+                _ => Publication::Merge,
+            };
+            builder.finish(seen, publication).map(|_| ())
+        };
+        let nothing = |_: &mut PlanBuilder| {};
+        assert_eq!(with("b", &nothing), Ok(()));
+        assert_eq!(with("A", &nothing), Err(PlanError::Kept(path("A"))));
+        let retired = with("b", &|builder| builder.retire(path("b")).unwrap());
+        assert_eq!(retired, Err(PlanError::Kept(path("b"))));
+        let (first, second) = (path("A"), path("a"));
+        let collision = PlanError::CaseCollision { first, second };
+        assert_eq!(with("a", &nothing), Err(collision));
+        let below = |at: &str| Err(PlanError::NoParent(path(at)));
+        assert_eq!(with("b/c", &nothing), below("b/c"));
+        assert_eq!(with("A/c", &nothing), below("A/c"));
+        let reserved = ".rvenv/x";
+        assert_eq!(
+            with(reserved, &nothing),
+            Err(PlanError::Reserved(path(reserved)))
+        );
+        let replaced = Err(PlanError::NothingKept(Publication::Replace));
+        assert_eq!(with("whole", &nothing), replaced);
     }
 
     /// I6: a plan that was cut short or edited is refused.

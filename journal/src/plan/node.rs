@@ -32,9 +32,36 @@ pub(crate) const DIR_MODE_MASK: u32 = 0o777;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mode(u32);
 
+/// What was published at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishedPath {
+    /// A directory.
+    Dir {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A regular file.
+    File {
+        /// Its permission bits.
+        mode: u32,
+        /// SHA-256 of its bytes.
+        digest: Digest,
+        /// The number of bytes.
+        len: u64,
+        /// Its modification time in seconds since 1970, if the plan had one.
+        mtime: Option<i64>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The text of the link.
+        target: String,
+    },
+}
+
 /// Whether two modes are equal, as far as the system stores modes: Windows only knows whether a
 /// file is writable.
-pub(crate) fn is_same_mode(asked: u32, seen: u32) -> bool {
+#[must_use]
+pub fn is_same_mode(asked: u32, seen: u32) -> bool {
     let kept = if cfg!(windows) { 0o200 } else { u32::MAX };
     (asked ^ seen) & kept == 0
 }

@@ -45,6 +45,22 @@ pub fn observe(
     })
 }
 
+/// Looks at these paths below the root `name` in `parent`, which are in the order of a tree walk,
+/// and collects what `show` makes of what exists at each; no file is read.
+///
+/// # Errors
+/// The error of the disk.
+pub fn observe_paths<'p, T: Send>(
+    fs: &dyn Fs,
+    at: NameInDir<'_>,
+    paths: impl Iterator<Item = &'p RelPath>,
+    show: impl Fn(&RelPath, Option<Observed>) -> Option<T> + Sync,
+) -> Result<Vec<T>, FsError> {
+    let root = fs.open_dir(at.dir, at.name)?;
+    let wanted: Vec<Wanted<'_>> = paths.map(|path| (path, None)).collect();
+    look_at_all(fs, &(None, root), &wanted, show)
+}
+
 /// Looks at each path, which are in the order of a tree walk, and collects what `show` makes of
 /// what exists there.
 ///

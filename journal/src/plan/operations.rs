@@ -76,7 +76,7 @@ impl Operations {
     }
 
     /// Records the case-folded form of a path, or returns the path that has the same form.
-    fn fold(&mut self, path: &RelPath) -> Option<RelPath> {
+    pub(super) fn fold(&mut self, path: &RelPath) -> Option<RelPath> {
         let Some(folded) = path.folded_to_another() else {
             return self.folded.get(path).cloned();
         };

@@ -1,8 +1,9 @@
 //! The receipt: what was published, stored in the tree itself.
 //!
-//! Promises one byte form per plan: it contains no time, no identity and no link mode, so the same
-//! plan gives the same bytes wherever it is applied, whatever it replaces (I4). Recovery and
-//! `verify` compare a tree with it.
+//! Promises one byte form per plan: it contains no identity, no link mode, and no time but the
+//! planned ones, so the same plan gives the same bytes wherever it is applied, whatever it replaces
+//! (I4). Recovery and `verify` compare a tree with it. A plan that keeps what an earlier one
+//! published ([`PlanBuilder::keep`](crate::PlanBuilder::keep)) has the receipt of the whole.
 //!
 //! On disk: `.rvenv/receipt.json` in the published tree; written into the stage, never afterwards.
 //! Read next: `plan/drift.rs`.
@@ -17,40 +18,16 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use crate::base::digest::{Digest, DigestError};
+use crate::base::digest::{Digest, DigestError, Hasher};
 use crate::base::path::{RelPath, RelPathError};
 use crate::plan::builder::Plan;
-use crate::plan::node::{ENGINE_DIR, Node, RECEIPT_NAME, Statement};
+use crate::plan::node::{ENGINE_DIR, Node, PublishedPath, RECEIPT_NAME, Statement};
 use crate::plan::statements::{StatementDto, statements_in, statements_out};
 
 /// The version of the receipt that this code reads and writes.
 pub const RECEIPT_FORMAT: u64 = 1;
 /// Maximum length of a receipt in bytes.
 pub const RECEIPT_BYTES_MAX: u64 = 128 << 20;
-
-/// What was published at one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PublishedPath {
-    /// A directory.
-    Dir {
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A regular file.
-    File {
-        /// Its permission bits.
-        mode: u32,
-        /// SHA-256 of its bytes.
-        digest: Digest,
-        /// The number of bytes.
-        len: u64,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// The text of the link.
-        target: String,
-    },
-}
 
 /// The plan that was published, and what it created at each path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,15 +68,14 @@ impl Receipt {
     /// The byte form of the receipt of a plan, known before anything is staged.
     #[must_use]
     pub fn json_of(plan: &Plan) -> String {
-        let paths = plan.operations().iter();
-        let paths = paths.map(|(path, operation)| (path, PublishedDto::from_node(&operation.node)));
+        let paths = planned_json(plan);
         let head = Head {
-            plan: plan.outcome(),
+            plan: *plan.outcome.0.get_or_init(|| outcome_of(plan, &paths)),
             root_mode: plan.root_mode().bits(),
             is_shared: plan.is_shared(),
             statements: plan.statements(),
         };
-        json(&head, paths)
+        json(&head, &paths)
     }
 
     /// The path of the receipt in its tree.
@@ -122,7 +98,21 @@ impl Receipt {
             is_shared: self.is_shared,
             statements: &self.statements,
         };
-        json(&head, paths)
+        json(&head, &paths_json(paths))
+    }
+
+    /// The statements alone of bytes that [`Receipt::to_json`] wrote, which is quicker than reading
+    /// every path.
+    ///
+    /// # Errors
+    /// As [`Receipt::from_json`], but for what is wrong with a path.
+    pub fn statements_of(bytes: &[u8]) -> Result<BTreeMap<Digest, Statement>, ReceiptReadError> {
+        let dto: StatementsDto<'_> =
+            serde_json::from_slice(bytes).map_err(ReceiptReadError::Syntax)?;
+        if dto.format != RECEIPT_FORMAT {
+            return Err(ReceiptReadError::Format(dto.format));
+        }
+        Ok(statements_in(dto.statements)?)
     }
 
     /// Reads bytes that [`Receipt::to_json`] wrote.
@@ -156,10 +146,52 @@ struct Head<'a> {
     statements: &'a BTreeMap<Digest, Statement>,
 }
 
-fn json<'a>(
-    head: &Head<'_>,
-    paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>,
-) -> String {
+impl Plan {
+    /// The digest of what the plan makes, whatever existed before: of the target's path, the
+    /// modes, and what the receipt says about each path.
+    ///
+    /// A receipt has this digest, so that it is the same for the same tree, on any machine.
+    #[must_use]
+    pub fn outcome(&self) -> Digest {
+        let made = || outcome_of(self, &planned_json(self));
+        *self.outcome.0.get_or_init(made)
+    }
+}
+
+fn outcome_of(plan: &Plan, paths: &[u8]) -> Digest {
+    let mut hasher = Hasher::default();
+    let root = (plan.target(), plan.root_mode().bits(), plan.is_shared());
+    hasher.update(&serde_json::to_vec(&root).expect("strings and numbers serialize"));
+    hasher.update(paths);
+    hasher.finish()
+}
+
+/// The paths of a plan in the byte form of its receipt: what it makes, and what it keeps.
+fn planned_json(plan: &Plan) -> Vec<u8> {
+    let planned = plan.operations().iter();
+    let planned = planned.map(|(path, operation)| (path, PublishedDto::from_node(&operation.node)));
+    if plan.kept().is_empty() {
+        return paths_json(planned);
+    }
+    let kept = plan.kept().iter();
+    let kept = kept.map(|(path, published)| (path, PublishedDto::from_published(published)));
+    let mut all: Vec<_> = planned.chain(kept).collect();
+    all.sort_by_key(|(path, _)| *path);
+    paths_json(all.into_iter())
+}
+
+fn paths_json<'a>(paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (index, (path, published)) in paths.enumerate() {
+        text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut text, path.as_str()).expect("a string serializes");
+        text.push(b':');
+        serde_json::to_writer(&mut text, &published).expect("strings and numbers serialize");
+    }
+    text
+}
+
+fn json(head: &Head<'_>, paths: &[u8]) -> String {
     let Head {
         plan,
         root_mode,
@@ -178,12 +210,7 @@ fn json<'a>(
         text.push(b'\n');
     }
     text.extend_from_slice(b",\"paths\":{");
-    for (index, (path, published)) in paths.enumerate() {
-        text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-        serde_json::to_writer(&mut text, path.as_str()).expect("a string serializes");
-        text.push(b':');
-        serde_json::to_writer(&mut text, &published).expect("strings and numbers serialize");
-    }
+    text.extend_from_slice(paths);
     text.extend_from_slice(b"\n}}\n");
     String::from_utf8(text).expect("JSON is UTF-8")
 }
@@ -199,6 +226,14 @@ struct ReceiptDto<'a> {
     #[serde(borrow, default)]
     statements: BTreeMap<String, StatementDto<'a>>,
     paths: PathsIn,
+}
+
+/// The parts of a receipt that are read for its statements.
+#[derive(Deserialize)]
+struct StatementsDto<'a> {
+    format: u64,
+    #[serde(borrow, default)]
+    statements: BTreeMap<String, StatementDto<'a>>,
 }
 
 /// The paths of a receipt, each checked as it is read.
@@ -258,7 +293,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum PublishedDto<'a> {
+pub(super) enum PublishedDto<'a> {
     Dir {
         mode: u32,
     },
@@ -267,6 +302,8 @@ enum PublishedDto<'a> {
         #[serde(borrow)]
         sha256: Cow<'a, str>,
         len: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mtime: Option<i64>,
     },
     Symlink {
         #[serde(borrow)]
@@ -278,10 +315,15 @@ impl<'a> PublishedDto<'a> {
     fn from_node(node: &'a Node) -> Self {
         match node {
             Node::Dir { mode } => Self::Dir { mode: mode.bits() },
-            Node::File { mode, content, .. } => Self::File {
+            Node::File {
+                mode,
+                mtime,
+                content,
+            } => Self::File {
                 mode: mode.bits(),
                 sha256: content.digest().to_string().into(),
                 len: content.len(),
+                mtime: *mtime,
             },
             Node::Symlink { target } => Self::Symlink {
                 target: target.into(),
@@ -289,13 +331,19 @@ impl<'a> PublishedDto<'a> {
         }
     }
 
-    fn from_published(published: &'a PublishedPath) -> Self {
+    pub(super) fn from_published(published: &'a PublishedPath) -> Self {
         match published {
             PublishedPath::Dir { mode } => Self::Dir { mode: *mode },
-            PublishedPath::File { mode, digest, len } => Self::File {
+            PublishedPath::File {
+                mode,
+                digest,
+                len,
+                mtime,
+            } => Self::File {
                 mode: *mode,
                 sha256: digest.to_string().into(),
                 len: *len,
+                mtime: *mtime,
             },
             PublishedPath::Symlink { target } => Self::Symlink {
                 target: target.into(),
@@ -303,13 +351,19 @@ impl<'a> PublishedDto<'a> {
         }
     }
 
-    fn into_published(self) -> Result<PublishedPath, DigestError> {
+    pub(super) fn into_published(self) -> Result<PublishedPath, DigestError> {
         Ok(match self {
             Self::Dir { mode } => PublishedPath::Dir { mode },
-            Self::File { mode, sha256, len } => PublishedPath::File {
+            Self::File {
+                mode,
+                sha256,
+                len,
+                mtime,
+            } => PublishedPath::File {
                 mode,
                 digest: Digest::parse(&sha256)?,
                 len,
+                mtime,
             },
             Self::Symlink { target } => PublishedPath::Symlink {
                 target: target.into_owned(),
@@ -352,6 +406,7 @@ mod tests {
             mode: 0o644,
             digest: Digest::of(b"x"),
             len: 1,
+            mtime: None,
         };
         Receipt {
             plan: Digest::of(b"plan"),

@@ -501,6 +501,8 @@ fn collision(plan: &PlanBuilder, path: &RelPath, wheel: &Wheel, error: PlanError
         | PlanError::Closed { .. }
         | PlanError::Reserved(_)
         | PlanError::Retired(_)
+        | PlanError::Kept(_)
+        | PlanError::NothingKept(_)
         | PlanError::NoEntries(_)
         | PlanError::NothingShared(_)
         | PlanError::Target(_)

@@ -2,7 +2,8 @@
 //! stay where they do not.
 //!
 //! Promises that every restored file has the bytes that were published, or, for files that rvenv
-//! writes itself, those that it would write now; and that a lost `pyvenv.cfg` is never guessed.
+//! writes itself, those that it would write now; that what stays is in the receipt as it was; and
+//! that a lost `pyvenv.cfg` is never guessed.
 //! Does not write.
 //!
 //! Read next: `../repair.rs`, which uses this.
@@ -12,7 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
-use rvenv_journal::raw::{Difference, ModeError, PlanError, PublishedPath};
+use rvenv_journal::raw::{
+    Difference, Effect, ModeError, Observation, Observed, PlanError, PublishedPath, effect, paired,
+};
 use rvenv_journal::{
     Content, Digest, Mode, Node, Operation, PlanBuilder, Receipt, RelPath, Target, drift,
 };
@@ -129,6 +132,27 @@ impl Published {
             paths: lost,
         })
     }
+
+    /// Keeps the published times of files that stay and still have them: by its time, a later plan
+    /// sees that a file is unchanged.
+    pub(super) fn keep_times(&self, draft: &mut PlanBuilder, seen: &Observation) {
+        let mut dated = Vec::new();
+        for (path, operation, found) in paired(draft.operations(), &seen.paths) {
+            if let Some(PublishedPath::File {
+                mtime: Some(seconds),
+                ..
+            }) = self.receipt.paths.get(path)
+                && let Some(Observed::File { mtime_ns, .. }) = found
+                && *mtime_ns == i128::from(*seconds) * 1_000_000_000
+                && effect(&operation.node, found) == Effect::Keep
+            {
+                dated.push((path.clone(), *seconds));
+            }
+        }
+        for (path, seconds) in dated {
+            draft.adopt_time(&path, seconds);
+        }
+    }
 }
 
 /// If no pip was published, a repair needs none, and the interpreter need not have one.
@@ -244,7 +268,9 @@ fn node(
             let target = target.clone();
             return Ok(Some((part, Node::Symlink { target })));
         }
-        PublishedPath::File { mode, digest, len } => (*mode, *digest, *len),
+        PublishedPath::File {
+            mode, digest, len, ..
+        } => (*mode, *digest, *len),
     };
     let source = match planned.map(|planned| &planned.node) {
         Some(Node::File { mtime, content, .. }) => Some((*mtime, content)),

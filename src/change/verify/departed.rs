@@ -378,6 +378,7 @@ mod tests {
                 mode: 0o644,
                 digest: Digest::of(b""),
                 len: 0,
+                mtime: None,
             };
             paths.insert(path.clone(), file);
             while let Some(above) = path.parent() {

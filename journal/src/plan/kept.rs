@@ -1,0 +1,55 @@
+//! What a plan keeps of what an earlier one published, without operations.
+//!
+//! Promises that nothing of it is planned or retired, that it collides with nothing that is
+//! planned, and that each path has its directory. Does not promise that the disk still has it.
+//!
+//! Read next: `plan/builder.rs`; `plan/receipt.rs`, which lists what is kept with what is planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::path::RelPath;
+use crate::plan::error::PlanError;
+use crate::plan::node::{Node, PublishedPath};
+use crate::plan::operations::{Operations, is_reserved};
+
+/// Checks that what is kept fits what is planned and retired.
+pub(super) fn check(
+    kept: &BTreeMap<RelPath, PublishedPath>,
+    operations: &mut Operations,
+    retired: &BTreeSet<RelPath>,
+) -> Result<(), PlanError> {
+    let planned = &operations.by_path;
+    // Nearly always the parent is that of the path before, or that path itself.
+    let mut last: Option<&RelPath> = None;
+    for (path, published) in kept {
+        if is_reserved(path) {
+            return Err(PlanError::Reserved(path.clone()));
+        }
+        if planned.contains_key(path) || retired.contains(path) {
+            return Err(PlanError::Kept(path.clone()));
+        }
+        if path.parent_text() != last.map(RelPath::as_str) {
+            last = match path.parent() {
+                None => None,
+                Some(parent) => match (planned.get_key_value(&parent), kept.get_key_value(&parent))
+                {
+                    (Some((at, of)), _) if matches!(of.node, Node::Dir { .. }) => Some(at),
+                    (None, Some((at, PublishedPath::Dir { .. }))) => Some(at),
+                    _ => return Err(PlanError::NoParent(path.clone())),
+                },
+            };
+        }
+        if matches!(published, PublishedPath::Dir { .. }) {
+            last = Some(path);
+        }
+    }
+    for path in kept.keys() {
+        if let Some(first) = operations.fold(path) {
+            return Err(PlanError::CaseCollision {
+                first,
+                second: path.clone(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -21,3 +21,4 @@ pub mod rebuilding;
 pub mod request;
 pub mod resolving;
 pub mod saved_plan;
+mod unchanged;

@@ -25,6 +25,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rvenv_journal::Digest;
 use rvenv_journal::raw::Attestation;
 
 use crate::build::options::Options;
@@ -46,6 +47,9 @@ pub struct Supply {
     pub attestation: Option<Attestation>,
     /// Whether it is needed only by others, so that nobody asked for it itself.
     pub is_dependency: bool,
+    /// Its digest, if the environment has it already: then no file was looked for, and the path
+    /// of the wheel is only its name. The plan keeps what is installed.
+    pub installed: Option<Digest>,
 }
 
 /// Where a wheel comes from, and so what it is for.
@@ -145,6 +149,7 @@ impl Supply {
             url: None,
             attestation: None,
             is_dependency: false,
+            installed: None,
         };
         wheels.iter().map(supply)
     }

@@ -561,7 +561,8 @@ fn plan_at(
 fn installed(target: &Target<'_>, context: &Context) -> Result<Vec<Input>, FsError> {
     let place = target.place();
     let root = target.disk().open_dir(place.dir, place.name)?;
-    installed_inputs::inputs(target, &root, &context.env_dir, None)
+    let found = installed_inputs::inputs(target, &root, &context.env_dir, None)?;
+    Ok(found.into_iter().map(|one| one.input).collect())
 }
 
 fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError> {

@@ -81,6 +81,20 @@ struct Installation {
     len: u64,
 }
 
+/// A distribution as an input of a plan, with the bytes that identify it.
+#[derive(Debug)]
+pub(crate) struct InstalledInput {
+    pub(crate) input: Input,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl InstalledInput {
+    /// The absolute path of the file that identifies it.
+    pub(crate) fn path(&self) -> &str {
+        &self.input.path
+    }
+}
+
 /// Installations by the path of the entry below the environment.
 type Installations = BTreeMap<RelPath, Installation>;
 
@@ -95,7 +109,7 @@ pub(crate) fn inputs(
     root: &Dir,
     env_dir: &str,
     libs: Option<&[Lib]>,
-) -> Result<Vec<Input>, FsError> {
+) -> Result<Vec<InstalledInput>, FsError> {
     let fs = target.disk();
     let read = match libs {
         Some(_) => Vec::new(),
@@ -108,14 +122,16 @@ pub(crate) fn inputs(
         libs.unwrap_or(&read),
         &mut |lib, distribution, found| {
             let (dir, path) = (&distribution.dir, found.file);
-            inputs.push(Input {
+            let input = Input {
                 role: roles::DISTRIBUTION.to_owned(),
                 path: format!("{env_dir}/{lib}/{dir}{path}"),
                 found: None,
                 url: None,
                 digest: Digest::of(&found.bytes),
                 len: found.bytes.len() as u64,
-            });
+            };
+            let bytes = found.bytes;
+            inputs.push(InstalledInput { input, bytes });
         },
     )?;
     Ok(inputs)

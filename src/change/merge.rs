@@ -20,7 +20,7 @@ use std::io::ErrorKind;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::raw::{
     DiskError, ENGINE_DIR, Effect, Observation, Observed, PlanError, PublishedPath,
-    RECEIPT_BYTES_MAX, RECEIPT_NAME, in_parallel, paired,
+    RECEIPT_BYTES_MAX, RECEIPT_NAME, Statement, in_parallel, paired,
 };
 use rvenv_journal::{
     Content, Digest, Fs, Mode, Node, Operation, Plan, PlanBuilder, Publication, Receipt, RelPath,
@@ -36,6 +36,7 @@ use crate::change::look_failed::LookFailed;
 use crate::change::open_path::Walk;
 
 mod failures;
+mod kept;
 mod lost_packages;
 mod own_seeds;
 mod owned;
@@ -44,6 +45,7 @@ mod source_times;
 mod statements;
 
 pub use failures::{MergeError, Overlap};
+use kept::Keeper;
 use lost_packages::{check_lost, lock_files, locked, seeded};
 pub(crate) use lost_packages::{check_lost_by, is_seed, lost_by};
 pub(crate) use own_seeds::is_own_seed;
@@ -108,19 +110,23 @@ pub fn merge(
         check_lost(existing, &companions, lost)?;
     }
     let libs = existing.as_ref().map(|existing| &*existing.libs);
-    let seen = || {
-        let installed = installed_inputs::inputs(target, &root, &context.env_dir, libs);
-        (receipt_in(fs, &root), installed)
-    };
-    let ((receipt, installed), draft) = in_parallel(fs, seen, || hooks::build(hooks, &context));
+    let installed = || installed_inputs::inputs(target, &root, &context.env_dir, libs);
+    let others = || (receipt_in(fs, &root), hooks::build(hooks, &context));
+    let (installed, (receipt, draft)) = in_parallel(fs, installed, others);
     let mut draft = draft?;
     let installed = installed.map_err(disk)?;
-    let installed_names: Vec<String> = installed.iter().map(|one| one.path.clone()).collect();
-    for input in installed {
-        draft.add_input(input);
-    }
+    let installed_names: Vec<String> = installed.iter().map(|one| one.path().to_owned()).collect();
     carry::add(&companions, &context, &mut draft)?;
-    let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;
+    let keeper = Keeper {
+        target,
+        root: &root,
+        context: &context,
+        installed: &installed,
+    };
+    let seen = keeper.look(receipt.as_ref(), &mut draft)?;
+    for one in installed {
+        draft.add_input(one.input);
+    }
     let mut merge = Merge {
         fs: target.disk(),
         target,
@@ -156,6 +162,7 @@ pub fn merge(
     let retired = look(target, &BTreeMap::new(), draft.retired()).map_err(disk)?;
     seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;
+    kept::check_frame(target, &draft, &seen)?;
     Ok(decide(draft, seen, receipt.as_ref(), &stays))
 }
 
@@ -243,9 +250,19 @@ pub(crate) fn is_shared(
 
 /// The receipt in an open environment, if it can be read.
 pub(crate) fn receipt_in(fs: &dyn Fs, root: &Dir) -> Option<Receipt> {
+    Receipt::from_json(&receipt_bytes(fs, root)?).ok()
+}
+
+/// What the receipt in an open environment states about wheels.
+pub(crate) fn statements_in(fs: &dyn Fs, root: &Dir) -> BTreeMap<Digest, Statement> {
+    let read = receipt_bytes(fs, root).map(|bytes| Receipt::statements_of(&bytes));
+    read.and_then(Result::ok).unwrap_or_default()
+}
+
+fn receipt_bytes(fs: &dyn Fs, root: &Dir) -> Option<Vec<u8>> {
     let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
     let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
-    Receipt::from_json(&bytes.ok()?).ok()
+    bytes.ok()
 }
 
 /// Checks that a directory which is not an environment only gets what it does not have.
@@ -292,7 +309,10 @@ fn decide(
     let planned = draft.operations();
     let managed = receipt.is_some_and(|receipt| {
         let stays = |path: &&RelPath| planned.contains_key(*path) || !stays.contains(*path);
-        receipt.paths.keys().filter(stays).eq(planned.keys())
+        let kept = draft.kept();
+        let is_new = |path: &&RelPath| !kept.contains_key(*path);
+        let known = receipt.paths.keys().filter(stays).filter(is_new);
+        known.eq(planned.keys())
     });
     if keeps && !takes && managed {
         draft.clear_retired();

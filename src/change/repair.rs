@@ -290,9 +290,9 @@ pub fn repair(
     }
     let installed = installed_inputs::inputs(target, &subject.root, &context.env_dir, None);
     let installed = installed.map_err(disk)?;
-    let paths: Vec<String> = installed.iter().map(|one| one.path.clone()).collect();
-    for input in installed {
-        draft.add_input(input);
+    let paths: Vec<String> = installed.iter().map(|one| one.path().to_owned()).collect();
+    for one in installed {
+        draft.add_input(one.input);
     }
     for (of, statement) in whole.statements {
         draft.state(of, statement);

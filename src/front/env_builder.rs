@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::caller::{Caller, Compilation, RunTerms, Silent};
 use super::host::{Host, HostError};
 use super::locked::LockRequest;
-use super::request::{Answer, AskedPython, EnvRequest, Intent, RequestFailed};
+use super::request::{Answer, AskedPython, EnvRequest, Intent, RequestFailed, Unchanged};
 use crate::build::checks::OtherOwner;
 use crate::build::hooks::{Context, Hooks, Venv};
 use crate::build::options::{Choices, GIT, Options, Prompt};
@@ -262,6 +262,7 @@ impl EnvBuilder {
             locks: LockRequest::default(),
             sources: Sources::default(),
             purpose,
+            unchanged: Unchanged::Planned,
         };
         Ok(caller.prepare(&request)?)
     }

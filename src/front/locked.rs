@@ -22,6 +22,7 @@ use super::fetching::{FetchingFailed, Looked};
 pub use super::lock_request::{Builds, LockRequest};
 use super::locked_failed::unbuilt;
 pub use super::locked_failed::{BuildFailed, BuildFault, LockedFailed};
+use super::unchanged;
 use crate::backend::Form;
 use crate::base::config_settings::ConfigSettings;
 use crate::base::{regular_file, version};
@@ -65,10 +66,15 @@ impl Caller<'_> {
         }
         let environment = Environment::of(&context.interpreter, &Kernel::running());
         let Choice {
-            packages: chosen,
+            packages,
             sources,
             dependencies,
         } = self.choice(request, sources, &environment, context)?;
+        let (there, chosen) = unchanged::split(&context.keepable, packages);
+        for one in there {
+            let is_dependency = dependencies.contains(&one.chosen.name);
+            context.supplies.push(one.supply(is_dependency));
+        }
         let looked = Looked::of(&sources, request);
         let fetcher = self.fetcher(looked, context, downloads)?;
         let releases = Releases::new(
@@ -133,6 +139,7 @@ impl Caller<'_> {
             attestation: attestation.flatten().filter(|_| is_fetched),
             source: WheelSource::Locked,
             is_dependency: false,
+            installed: None,
             direct_url: match chosen.source {
                 ChosenSource::Wheel { direct, .. } | ChosenSource::Sources { direct, .. } => {
                     direct.map(|direct| direct.text().into())

@@ -186,6 +186,7 @@ impl Note {
                     .get(&digest)
                     .and_then(|of| of.attestation.clone()),
                 is_dependency: noted.is_dependency,
+                installed: None,
             })
         };
         // A wheel that is missing here gives another digest.

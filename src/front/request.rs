@@ -8,12 +8,13 @@
 //! Read next: `caller.rs`, which runs a change; `env_builder.rs`.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError};
-use rvenv_journal::raw::TargetError;
-use rvenv_journal::{Parents, Retention, Target};
+use rvenv_journal::raw::{Statement, TargetError};
+use rvenv_journal::{Digest, Parents, Retention, Target};
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -22,6 +23,7 @@ use super::fetching::{FetchingFailed, Looked};
 use super::host::{Host, PYTHON_VARIABLE};
 use super::locked::{LockRequest, LockedFailed};
 use super::lookups::{Before, LookupFailed};
+use super::unchanged;
 
 use crate::base::umask::Umask;
 use crate::base::version;
@@ -127,6 +129,19 @@ pub struct EnvRequest {
     pub sources: Sources,
     /// Whether the plan will be carried out or shown.
     pub purpose: Purpose,
+    /// Whether packages that a lock names and that are installed are left out of the plan.
+    pub unchanged: Unchanged,
+}
+
+/// What happens with packages that a lock names and that are installed as they were published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    /// They are planned like the others, with every file.
+    Planned,
+    /// They are kept without an operation, and no file of theirs is looked for. A plan that finds
+    /// one changed fails with [`MergeError::NotKept`](merge::MergeError::NotKept), and is to be
+    /// made again with [`Unchanged::Planned`].
+    Kept,
 }
 
 /// The context of a plan, and the wheels that were downloaded for it, which must exist as long as
@@ -281,6 +296,7 @@ impl Caller<'_> {
             context.installed = before.existing.installed(&context.layout);
             let removed = removal::names(self.fs, &before.root, &context, &request.removal);
             context.removed = removed.map_err(Box::new)?;
+            context.keepable = self.keepable(request, before, &context);
         }
         if let (Intent::Sync, Some(before)) = (request.intent, &before) {
             let planned = self.stay_as_created(before, env_dir, &mut context);
@@ -305,6 +321,31 @@ impl Caller<'_> {
             unlocked,
             still_required,
             downloads,
+        })
+    }
+
+    /// The wheels of which no file is looked for. Bytecode and a time for generated files may
+    /// differ from what was published, so then every file is planned.
+    fn keepable(
+        &self,
+        request: &EnvRequest,
+        before: &Before,
+        context: &Context,
+    ) -> BTreeMap<Digest, Statement> {
+        let Options {
+            compile_bytecode,
+            epoch,
+            upgrade_deps,
+            ..
+        } = context.options;
+        let is_wanted = request.unchanged == Unchanged::Kept && request.intent != Intent::Upgrade;
+        if !is_wanted || compile_bytecode || upgrade_deps || epoch.is_some() {
+            return BTreeMap::new();
+        }
+        let stated = merge::statements_in(self.fs, &before.root);
+        unchanged::of_releases(stated, |named| {
+            let mut installed = context.installed.iter();
+            installed.any(|one| one.name == named.name && one.version == named.version)
         })
     }
 

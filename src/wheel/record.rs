@@ -85,6 +85,27 @@ pub(crate) fn rows(list: impl Read) -> impl Iterator<Item = Result<(String, Row)
     })
 }
 
+/// The rows of a list without quotes as pairs of path and hash, as they are written; `None` if it
+/// has quotes or a row without three columns, and [`rows`] has to read it.
+pub(crate) fn plain_rows(list: &[u8]) -> Option<Vec<(&str, &str)>> {
+    let text = std::str::from_utf8(list).ok()?;
+    if text.contains('"') {
+        return None;
+    }
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let rows = lines.map(|line| {
+        let (rest, _len) = line.rsplit_once(',')?;
+        let (path, hash) = rest.rsplit_once(',')?;
+        (!path.contains(',')).then_some((path, hash))
+    });
+    rows.collect()
+}
+
+/// A hash as a row of a list has it.
+pub(crate) fn written_hash(bytes: &[u8]) -> String {
+    format!("sha256={}", encode(&Digest::of(bytes)))
+}
+
 /// A reader that fails if a row is longer than [`ROW_BYTES_MAX`]: a quote that is never closed
 /// would make one row of the rest.
 struct Rows<R> {

@@ -7,10 +7,11 @@
 //!
 //! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a hook does with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rvenv_journal::{Mode, RelPath};
+use rvenv_journal::raw::Statement;
+use rvenv_journal::{Digest, Mode, RelPath};
 
 use super::HookError;
 use crate::build::layout::Layout;
@@ -49,6 +50,9 @@ pub struct Context {
     pub leaving: Vec<String>,
     /// The names of installed distributions that go.
     pub removed: BTreeSet<String>,
+    /// What the receipt states about wheels of distributions that may stay as they are, by the
+    /// digests of the wheels: no file is looked for if a lock names one of these.
+    pub keepable: BTreeMap<Digest, Statement>,
     /// The wheels that were looked up for distributions which do not fit a new Python; `None` if no
     /// caller looked for any.
     pub looked_up: Option<Vec<LookedUp>>,
@@ -99,6 +103,7 @@ impl Context {
             extraneous: Extraneous::Stay,
             leaving: Vec::new(),
             removed: BTreeSet::new(),
+            keepable: BTreeMap::new(),
             looked_up: None,
             checked: CheckedFiles::default(),
             programs: Vec::new(),
@@ -225,7 +230,7 @@ impl Context {
         }
     }
 
-    pub(super) fn data_mode(&self) -> Mode {
+    pub(crate) fn data_mode(&self) -> Mode {
         Mode::ALL_DATA.masked(self.options.umask)
     }
 }

@@ -84,12 +84,13 @@ fn is_kept(context: &Context, wheel: &Named) -> bool {
     installed(context, wheel.name.clone()).any(newer)
 }
 
-/// Every wheel that may be installed, opened.
+/// Every wheel that may be installed, opened; without those that the environment keeps.
 ///
 /// # Errors
 /// A wheel that is damaged or hostile.
 pub fn wanted_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
     wanted(context)
+        .filter(|supply| supply.installed.is_none())
         .map(|supply| context.wheels.open(&supply.wheel))
         .collect()
 }
@@ -98,13 +99,15 @@ fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
     supply::wanted(&context.supplies, &context.options)
 }
 
-/// Plans the wanted wheels of one kind, except those of which a newer version is installed.
+/// Plans the wanted wheels of one kind, except those that are kept, and those of which a newer
+/// version is installed.
 fn add_all(
     context: &Context,
     plan: &mut PlanBuilder,
     source: WheelSource,
 ) -> Result<(), HookError> {
-    for supply in wanted(context).filter(|supply| supply.source == source) {
+    let is_new = |supply: &&Supply| supply.source == source && supply.installed.is_none();
+    for supply in wanted(context).filter(is_new) {
         if source.is_exact() || !is_newer_installed(context, &supply.wheel) {
             let wheel = context.wheels.open(&supply.wheel)?;
             add(context, plan, supply, &wheel, source.part())?;
@@ -307,6 +310,7 @@ pub fn plan_locked(context: &Context, path: &Path) -> Result<PlanBuilder, HookEr
         url: None,
         attestation: None,
         is_dependency: false,
+        installed: None,
     };
     let wheel = context.wheels.open_uncached(path)?;
     add(context, &mut plan, &supply, &wheel, "proof")?;
@@ -634,6 +638,7 @@ mod tests {
             url: None,
             attestation: None,
             is_dependency: false,
+            installed: None,
         });
         context.supplies.extend(downloads);
         context

@@ -69,6 +69,15 @@ pub enum MergeError {
         /// The packages, each with the reason.
         packages: Vec<LostPackage>,
     },
+    /// A distribution that the plan was to keep is not as it was published, or something that it
+    /// depends on changes: the plan is to be made again with every file.
+    #[error("`{target}` cannot keep {what}")]
+    NotKept {
+        /// The target.
+        target: PathBuf,
+        /// What is not as it was.
+        what: String,
+    },
     /// Packages that need another wheel were installed after the wheels were looked up.
     #[error(
         "`{target}` changed meanwhile: no wheel was looked up for {}", packages.join(", ")

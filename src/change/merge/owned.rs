@@ -53,7 +53,7 @@ impl Merge<'_> {
         }
         let site = &self.context.layout.lib_path;
         let installed = self.context.installed.iter();
-        for distribution in installed.filter(|one| !goes(one) && !self.is_planned(one)) {
+        for distribution in installed.filter(|one| !goes(one) && !self.is_there(one)) {
             for (row, listed) in self.rows(site, distribution)? {
                 let Some(path) = lexical(site, &row) else {
                     continue;
@@ -79,11 +79,12 @@ impl Merge<'_> {
         Ok(Ok(()))
     }
 
-    /// Whether the plan has the files of a distribution.
-    fn is_planned(&self, distribution: &Distribution) -> bool {
+    /// Whether the plan has the files of a distribution, or keeps them.
+    fn is_there(&self, distribution: &Distribution) -> bool {
         let site = &self.context.layout.lib_path;
         let info = site.join(&distribution.dir);
         info.is_ok_and(|info| self.draft.operations().contains_key(&info))
+            || self.is_kept(distribution)
     }
 
     /// Whether a path is the bytecode of a planned source, which is compared itself.

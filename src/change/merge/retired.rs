@@ -65,6 +65,7 @@ impl Merge<'_> {
             let mut walk = Walk::new(self.fs, &self.root);
             for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
                 if planned.is_none()
+                    && !self.draft.kept().contains_key(path)
                     && !kept.contains(path)
                     && !stays.contains(path)
                     && !retired.contains(path)
@@ -83,6 +84,7 @@ impl Merge<'_> {
                 !replaced.contains(one)
                     && !again.contains(one)
                     && self.record_effect(one) != Some(Effect::Keep)
+                    && !self.is_kept(one)
             };
             for other in self.context.installed.iter().filter(stays) {
                 self.each_listed(site, other, &mut |path| {
@@ -93,6 +95,7 @@ impl Merge<'_> {
         }
         for path in retired.into_iter().chain(unplanned) {
             if !self.draft.operations().contains_key(&path)
+                && !self.draft.kept().contains_key(&path)
                 && let Err(error) = self.draft.retire(path)
             {
                 return Ok(Err(error.into()));
@@ -107,6 +110,12 @@ impl Merge<'_> {
         let is_again = |one: &&Distribution| self.record_effect(one) == Some(Effect::Change);
         let installed = self.context.installed.iter();
         installed.filter(is_again).cloned().collect()
+    }
+
+    /// Whether a distribution stays without an operation, and with it everything that it lists.
+    pub(super) fn is_kept(&self, distribution: &Distribution) -> bool {
+        let info = self.context.layout.lib_path.join(&distribution.dir);
+        info.is_ok_and(|info| self.draft.kept().contains_key(&info))
     }
 
     /// What the plan does with the RECORD of an installed distribution, if it plans that.
@@ -162,6 +171,7 @@ impl Merge<'_> {
                     continue;
                 };
                 let goes = self.draft.operations().contains_key(&info)
+                    || self.draft.kept().contains_key(&info)
                     || self.is_seed(distribution)
                     || self.companions.has(distribution)
                     || replaced.contains(distribution);

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use rvenv_journal::raw::{DiskError, Input};
+use rvenv_journal::raw::DiskError;
 use rvenv_journal::{Digest, Receipt, Target};
 
 use super::VerifyFailed;
 use super::receipt_paths::{self, Kept};
-use crate::change::installed_inputs;
+use crate::change::installed_inputs::{self, InstalledInput};
 use crate::change::look_failed::LookFailed;
 
 /// The digest of what is published at a target; `None` without a readable receipt.
@@ -35,7 +35,7 @@ pub fn state_digest(target: &Target<'_>) -> Result<Option<Digest>, VerifyFailed>
         ..receipt
     };
     let inputs = installed_inputs::inputs(target, &root, "", None).map_err(disk)?;
-    let line = |input: &Input| format!("{} {}\n", input.digest, input.path);
+    let line = |one: &InstalledInput| format!("{} {}\n", one.input.digest, one.path());
     let mut lines: Vec<String> = inputs.iter().map(line).collect();
     lines.sort();
     let text = receipt.to_json() + &lines.concat();

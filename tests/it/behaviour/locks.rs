@@ -15,7 +15,7 @@ use crate::wheels::{self, NewWheel};
 
 /// What a command that succeeds says.
 #[track_caller]
-fn told(ended: Ended) -> String {
+pub(super) fn told(ended: Ended) -> String {
     let said = format!("{}{}", ended.stdout, ended.stderr);
     ended.ok();
     said
@@ -105,7 +105,7 @@ impl Bench {
         self.pip(&["install", "-q", "--no-index", "--find-links", house, name]);
     }
 
-    fn pip(&self, words: &[&str]) {
+    pub(super) fn pip(&self, words: &[&str]) {
         let python = self.scratch.path("E/bin/python");
         self.scratch
             .run(&python, &[&["-m", "pip"], words].concat())
@@ -114,7 +114,7 @@ impl Bench {
 
     /// Writes wheels that share a file with equal bytes and another time; two of them have one with
     /// other bytes.
-    fn sharing_wheels(&self) {
+    pub(super) fn sharing_wheels(&self) {
         let wheels = [
             ("one", "shared/one.py", 2021),
             ("two", "shared/two.py", 2022),

@@ -82,6 +82,7 @@ mod interpreter;
 mod interpreter_answers;
 mod interpreter_misbehaving;
 mod interrupt;
+mod kept;
 mod list;
 mod lock;
 mod lock_proofs;

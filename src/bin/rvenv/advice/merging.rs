@@ -44,7 +44,9 @@ pub(super) fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
             };
             told(Exit::Precondition, &hint)
         }
-        MergeError::Meanwhile { .. } => told(Exit::Precondition, "run the same command again"),
+        MergeError::NotKept { .. } | MergeError::Meanwhile { .. } => {
+            told(Exit::Precondition, "run the same command again")
+        }
         MergeError::NoEnvironment(_) => told(Exit::Precondition, "make one with `rvenv create`"),
     }
 }

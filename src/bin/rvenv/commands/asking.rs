@@ -14,7 +14,7 @@ use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::python::Purpose;
 use rvenv::removal::Removal;
 use rvenv::render::escape;
-use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
+use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed, Unchanged};
 use rvenv::resolve::{AskedPlace, Resolver};
 use rvenv::supply::Extraneous;
 use rvenv_journal::{Plan, Retention};
@@ -77,6 +77,7 @@ impl Session<'_> {
             },
             sources: sources(&args.index),
             purpose: Purpose::Show,
+            unchanged: Unchanged::Planned,
         })
     }
 

@@ -6,17 +6,18 @@
 //! Read next: the library's `environment.rs`, which carries it out.
 
 use std::cell::RefCell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::mem::ManuallyDrop;
 
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::carry::Companions;
 use rvenv::checks::CheckFailed;
-use rvenv::environment::{self, Checker, Outcome, RunFailed};
+use rvenv::environment::{self, Checker, Outcome, PlanFailed, RunFailed};
 use rvenv::hooks::Venv;
+use rvenv::merge::MergeError;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
-use rvenv::request::{Answer, EnvRequest, Intent};
+use rvenv::request::{Answer, EnvRequest, Intent, Unchanged};
 use tempfile::TempDir;
 
 use super::asking::{intent, retention};
@@ -69,58 +70,89 @@ impl Session<'_> {
             return Err(CliError::new(Exit::Usage, what).hint("name one environment"));
         }
         for (given, env_dir) in targets {
-            let purpose = if args.output.dry_run {
-                Purpose::Show
-            } else {
-                Purpose::Change
-            };
-            let request = EnvRequest {
-                purpose,
-                ..self.request(&args.venv, intent, &env_dir)?
-            };
-            let answer = self.with_caller(|caller| caller.prepare(&request));
-            // The process ends soon; freeing every part of a plan and its context would take a
-            // millisecond.
-            let mut answer = ManuallyDrop::new(
-                answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?,
-            );
-            let downloads = answer.downloads.take();
-            let answer: &Answer = &answer;
-            let context = &answer.context;
+            let request = self.request(&args.venv, intent, &env_dir)?;
             if args.output.dry_run {
-                if saving.is_kept() {
-                    let _kept = downloads.map(TempDir::keep);
-                }
-                let made = self.make_plan(&args.venv, context)?;
-                self.save_or_show(made, answer, &saving)?;
+                self.show_change(args, &request, &saving)?;
                 continue;
             }
-            let outcome = self.carry_out(args, intent, answer)?;
-            let outcome = ManuallyDrop::new(outcome);
-            drop(downloads);
-            let version = &context.interpreter.version.text;
-            match intent {
-                Intent::Sync => self.tell_change(&outcome, given),
-                Intent::Create | Intent::Upgrade => {
-                    self.tell(&outcome, given, &format!("with Python {version}"));
-                }
+            let mut request = EnvRequest {
+                purpose: Purpose::Change,
+                unchanged: Unchanged::Kept,
+                ..request
+            };
+            while self.change(args, &request, given)? == Attempt::Again {
+                request.unchanged = Unchanged::Planned;
             }
-            if matches!(*outcome, Outcome::Published(_)) {
-                self.tell_companions(&answer.companions, Tense::Has);
-            }
-            self.tell_packages(answer, outcome.plan(), Tense::Has);
         }
         Ok(Exit::Done)
     }
 
+    fn show_change(
+        &self,
+        args: &CreateArgs,
+        request: &EnvRequest,
+        saving: &Saving<'_>,
+    ) -> Result<(), CliError> {
+        let mut answer = self.answer(args, request)?;
+        let downloads = answer.downloads.take();
+        if saving.is_kept() {
+            let _kept = downloads.map(TempDir::keep);
+        }
+        let made = self.make_plan(&args.venv, &answer.context)?;
+        self.save_or_show(made, &answer, saving)
+    }
+
+    /// Carries out a request; it is to be tried again if something that it was to keep has changed.
+    fn change(
+        &self,
+        args: &CreateArgs,
+        request: &EnvRequest,
+        given: &OsStr,
+    ) -> Result<Attempt, CliError> {
+        let intent = request.intent;
+        let mut answer = self.answer(args, request)?;
+        let downloads = answer.downloads.take();
+        let answer: &Answer = &answer;
+        let outcome = self.carry_out(args, intent, answer)?;
+        drop(downloads);
+        let Some(outcome) = outcome.map(ManuallyDrop::new) else {
+            return Ok(Attempt::Again);
+        };
+        let version = &answer.context.interpreter.version.text;
+        match intent {
+            Intent::Sync => self.tell_change(&outcome, given),
+            Intent::Create | Intent::Upgrade => {
+                self.tell(&outcome, given, &format!("with Python {version}"));
+            }
+        }
+        if matches!(*outcome, Outcome::Published(_)) {
+            self.tell_companions(&answer.companions, Tense::Has);
+        }
+        self.tell_packages(answer, outcome.plan(), Tense::Has);
+        Ok(Attempt::Done)
+    }
+
+    /// What a request comes to. The process ends soon; freeing every part of a plan and its context
+    /// would take a millisecond.
+    fn answer(
+        &self,
+        args: &CreateArgs,
+        request: &EnvRequest,
+    ) -> Result<ManuallyDrop<Answer>, CliError> {
+        let answer = self.with_caller(|caller| caller.prepare(request));
+        let answer = answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
+        Ok(ManuallyDrop::new(answer))
+    }
+
     /// Publishes the change. If packages that come along cannot be imported afterwards, and could
-    /// not before either, that is no reason to undo it.
+    /// not before either, that is no reason to undo it. `None` if something has changed that was to
+    /// be kept.
     fn carry_out(
         &self,
         args: &CreateArgs,
         intent: Intent,
         answer: &Answer,
-    ) -> Result<Outcome, CliError> {
+    ) -> Result<Option<Outcome>, CliError> {
         let commands = &args.replace.checks.check;
         if !answer.checks(intent, commands, &[]).is_empty() {
             allow(answer.other_owner(), args.replace.checks.allow_other_owner)?;
@@ -140,7 +172,12 @@ impl Session<'_> {
         };
         let context = &answer.context;
         let outcome = self.run(&args.run, &terms, |run| {
-            let ended = environment::create(run, &Venv, context);
+            let ended = match environment::create(run, &Venv, context) {
+                Err(RunFailed::Plan(PlanFailed::Merge(MergeError::NotKept { .. }))) => {
+                    return Ok(None);
+                }
+                ended => ended.map(Some),
+            };
             let Err(RunFailed::Check {
                 source: CheckFailed::Imports { modules, .. },
                 ..
@@ -165,7 +202,7 @@ impl Session<'_> {
                 }
             }
             without.replace(modules.clone());
-            environment::create(run, &Venv, context)
+            environment::create(run, &Venv, context).map(Some)
         });
         let stopped_by = &*stopped_by.borrow();
         outcome.map_err(|error| match way_out(&answer.companions, stopped_by) {
@@ -173,6 +210,13 @@ impl Session<'_> {
             None => error,
         })
     }
+}
+
+/// Whether a change was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    Done,
+    Again,
 }
 
 /// What makes modules importable that came along and are not.

@@ -1,0 +1,363 @@
+//! Distributions that stay as they are, without an operation: a sync costs what it changes.
+//!
+//! A supply without a file ([`Supply::installed`]) names a wheel that the receipt states. Promises
+//! that its distribution is kept only if the plan of the whole would change nothing of it: the
+//! receipt has that wheel, its RECORD is the published one, it is noted as it would be noted now,
+//! and every path that it lists is as it was published, by kind, mode, length and time. A file
+//! without a planned time counts as unchanged if it is older than the receipt, since nothing may
+//! write to it before the receipt exists; else its bytes are compared. If anything differs, or the
+//! frame around the packages changes, the plan is refused, and the caller plans every file.
+//!
+//! Does not write. Read next: `retired.rs`; `../../front/unchanged.rs`, which leaves files out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv_journal::fs::{Dir, FsError, Time};
+use rvenv_journal::raw::{
+    DiskError, ENGINE_DIR, Effect, Observation, Observed, PublishedPath, RECEIPT_NAME,
+    is_same_mode, observe_paths,
+};
+use rvenv_journal::{Digest, Node, PlanBuilder, Receipt, RelPath, Target, observe};
+
+use super::{Looked, MergeError};
+use crate::build::hooks::Context;
+use crate::build::supply::Supply;
+use crate::change::installed_inputs::InstalledInput;
+use crate::change::look_failed::LookFailed;
+use crate::change::open_path::{Walk, is_as_published, lexical};
+use crate::python::bytecode::path::is_compiled;
+use crate::wheel::distributions::Distribution;
+use crate::wheel::record::{plain_rows, written_hash};
+use crate::wheel::{self, INSTALLER, Named};
+
+/// Finds what a plan keeps.
+pub(super) struct Keeper<'a> {
+    pub(super) target: &'a Target<'a>,
+    pub(super) root: &'a Dir,
+    pub(super) context: &'a Context,
+    pub(super) installed: &'a [InstalledInput],
+}
+
+impl Keeper<'_> {
+    /// Looks at every path that is planned, and keeps what is to be kept.
+    ///
+    /// # Errors
+    /// [`MergeError::NotKept`] if something of it is not as it was published.
+    pub(super) fn look(
+        &self,
+        receipt: Option<&Receipt>,
+        draft: &mut PlanBuilder,
+    ) -> Result<Observation, MergeError> {
+        let disk = LookFailed::disk(self.target.path());
+        let (fs, place) = (self.target.disk(), self.target.place());
+        let mut all = self.context.supplies.iter();
+        if all.any(|supply| supply.installed.is_some()) {
+            let receipt = receipt.ok_or_else(|| self.not_kept(RECEIPT_NAME))?;
+            let kept = self.listed(receipt)?;
+            self.check(&kept, draft).map_err(disk)??;
+            // A directory that is planned too is looked at as planned.
+            let is_new = |(path, _): &PathOfReceipt<'_>| !draft.operations().contains_key(*path);
+            let kept = kept.into_iter().filter(is_new);
+            let kept = kept.map(|(path, published)| (path.clone(), published.clone()));
+            let kept = kept.collect();
+            draft.keep(kept);
+        }
+        Ok(observe(fs, place, draft.operations(), &BTreeSet::new()).map_err(disk)?)
+    }
+
+    fn not_kept(&self, what: &str) -> MergeError {
+        not_kept(self.target, what)
+    }
+
+    /// The paths of the receipt that belong to what is kept, in its order: what the RECORDs list,
+    /// and the directories above.
+    fn listed<'r>(&'r self, receipt: &'r Receipt) -> Result<Vec<PathOfReceipt<'r>>, MergeError> {
+        let mut marked = Marked::of(receipt, &self.context.layout.lib_path);
+        let mut stay = BTreeSet::new();
+        for supply in &self.context.supplies {
+            if let Some(digest) = supply.installed {
+                let kept = self.mark(supply, digest, receipt, &mut marked);
+                let kept = kept.ok_or_else(|| self.not_kept(&supply.wheel.to_string_lossy()))?;
+                stay.insert(&*kept.dir);
+            }
+        }
+        // A file that two distributions have is as the plan of both made it: without one of them it
+        // may have another time.
+        let mut others = self.context.installed.iter();
+        let shares = |other: &&Distribution| {
+            let list = self.list(other).unwrap_or_default();
+            let rows = wheel::record::rows(list).flatten();
+            !stay.contains(&*other.dir) && rows.into_iter().any(|(row, _)| marked.has(&row))
+        };
+        if let Some(other) = others.find(shares) {
+            return Err(self.not_kept(&other.dir));
+        }
+        Ok(marked.with_directories(receipt))
+    }
+
+    /// Marks what a distribution lists; `None` if the plan of the whole would change it.
+    fn mark(
+        &self,
+        supply: &Supply,
+        digest: Digest,
+        receipt: &Receipt,
+        marked: &mut Marked<'_>,
+    ) -> Option<&Distribution> {
+        let stated = receipt.statements.get(&digest)?;
+        let named = Named::of(&supply.wheel)?;
+        let mut all = self.context.installed.iter();
+        let mut all = all.by_ref().filter(|one| one.name == named.name);
+        let distribution = all.next().filter(|one| one.version == named.version)?;
+        if all.next().is_some() || Path::new(&stated.file) != supply.wheel {
+            return None;
+        }
+        let site = &self.context.layout.lib_path;
+        let list = site.join(&format!("{}/RECORD", distribution.dir)).ok()?;
+        let rows = plain_rows(self.published_list(&list, receipt)?)?;
+        let mut notes = Notes::default();
+        for (row, hash) in rows {
+            marked.mark(row)?;
+            notes.take(distribution, row, hash);
+        }
+        (notes == Notes::of(supply)).then_some(distribution)
+    }
+
+    /// The bytes of a RECORD that is as the receipt has it, with the mode that it would get now.
+    fn published_list(&self, list: &RelPath, receipt: &Receipt) -> Option<&[u8]> {
+        let PublishedPath::File { mode, digest, .. } = receipt.paths.get(list)? else {
+            return None;
+        };
+        let found = self.at(list)?;
+        let is_same = found.input.digest == *digest && *mode == self.context.data_mode().bits();
+        is_same.then_some(&*found.bytes)
+    }
+
+    /// The bytes of the RECORD of a distribution.
+    fn list(&self, distribution: &Distribution) -> Option<&[u8]> {
+        let site = &self.context.layout.lib_path;
+        let list = site.join(&format!("{}/RECORD", distribution.dir)).ok()?;
+        self.at(&list).map(|found| &*found.bytes)
+    }
+
+    fn at(&self, list: &RelPath) -> Option<&InstalledInput> {
+        let path = self.context.absolute(list);
+        self.installed.iter().find(|one| one.path() == path)
+    }
+
+    /// Checks that what is kept is as it was published, and that no file of it is planned.
+    fn check(&self, kept: &[PathOfReceipt<'_>], draft: &PlanBuilder) -> Looked<()> {
+        let (fs, place) = (self.target.disk(), self.target.place());
+        let before = self.receipt_time()?;
+        let published: BTreeMap<&RelPath, &PublishedPath> = kept.iter().copied().collect();
+        let paths = kept.iter().map(|(path, _)| *path);
+        let doubtful = observe_paths(fs, place, paths, |path, found| {
+            let published = published.get(path)?;
+            let is_planned = draft.operations().get(path);
+            let is_planned = is_planned.is_some_and(|of| !matches!(of.node, Node::Dir { .. }));
+            match unchanged(published, found.as_ref(), before) {
+                Some(true) if !is_planned => None,
+                Some(_) => Some((path.clone(), false)),
+                None => Some((path.clone(), !is_planned)),
+            }
+        })?;
+        let mut walk = Walk::new(fs, self.root);
+        for (path, is_to_read) in doubtful {
+            let published = published.get(&path).filter(|_| is_to_read);
+            let is_same = published.map(|of| is_as_published(&mut walk, &path, of));
+            if !is_same.transpose()?.unwrap_or(false) {
+                return Ok(Err(self.not_kept(path.as_str())));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// When the receipt was written, in nanoseconds since 1970.
+    fn receipt_time(&self) -> Result<i128, FsError> {
+        let fs = self.target.disk();
+        let inner = fs.open_dir(self.root, OsStr::new(ENGINE_DIR))?;
+        let meta = fs.meta(&inner, OsStr::new(RECEIPT_NAME))?;
+        let nanos = |at: Time| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+        Ok(meta.map_or(i128::MIN, |meta| nanos(meta.mtime)))
+    }
+}
+
+/// A path of a receipt.
+type PathOfReceipt<'r> = (&'r RelPath, &'r PublishedPath);
+
+/// The files of a receipt, by their paths in its order, and which of them are kept.
+struct Marked<'r> {
+    site: &'r RelPath,
+    /// Where each file below the directory of packages is in the order, by the rest of its path, as
+    /// a RECORD has it.
+    inside: BTreeMap<&'r str, usize>,
+    /// Where the other files are, by their paths.
+    outside: BTreeMap<&'r str, usize>,
+    is_kept: Vec<bool>,
+}
+
+impl<'r> Marked<'r> {
+    fn of(receipt: &'r Receipt, site: &'r RelPath) -> Self {
+        let mut marked = Self {
+            site,
+            inside: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            is_kept: vec![false; receipt.paths.len()],
+        };
+        for (place, (path, published)) in receipt.paths.iter().enumerate() {
+            let below = path.as_str().strip_prefix(site.as_str());
+            let row = below.and_then(|below| below.strip_prefix('/'));
+            match (published, row) {
+                (PublishedPath::File { .. }, Some(row)) => {
+                    marked.inside.insert(row, place);
+                }
+                (PublishedPath::File { .. }, None) => {
+                    marked.outside.insert(path.as_str(), place);
+                }
+                (PublishedPath::Dir { .. } | PublishedPath::Symlink { .. }, _) => {}
+            }
+        }
+        marked
+    }
+
+    /// Marks the file of a row; `None` if the receipt does not have it, or if it is bytecode, which
+    /// the plan of the whole would not have.
+    fn mark(&mut self, row: &str) -> Option<()> {
+        let place = self.place(row)?;
+        *self.is_kept.get_mut(place)? = true;
+        (!is_compiled(row)).then_some(())
+    }
+
+    /// Whether the file of a row is marked.
+    fn has(&self, row: &str) -> bool {
+        let place = self.place(row);
+        place.is_some_and(|place| self.is_kept.get(place) == Some(&true))
+    }
+
+    fn place(&self, row: &str) -> Option<usize> {
+        let place = if row.starts_with("..") {
+            self.outside.get(lexical(self.site, row)?.as_str())
+        } else {
+            self.inside.get(row)
+        };
+        place.copied()
+    }
+
+    /// What is marked, with the directories above each.
+    fn with_directories(self, receipt: &'r Receipt) -> Vec<PathOfReceipt<'r>> {
+        let mut kept = Vec::new();
+        // The directories above the current path that are not among the kept ones yet.
+        let mut above: Vec<PathOfReceipt<'r>> = Vec::new();
+        for ((path, published), is_kept) in receipt.paths.iter().zip(self.is_kept) {
+            while above.last().is_some_and(|(dir, _)| !path.is_below(dir)) {
+                above.pop();
+            }
+            if matches!(published, PublishedPath::Dir { .. }) {
+                above.push((path, published));
+            } else if is_kept {
+                kept.append(&mut above);
+                kept.push((path, published));
+            }
+        }
+        kept
+    }
+}
+
+/// What a RECORD says about how its distribution was asked for, as hashes in its own form.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Notes {
+    installer: Option<String>,
+    is_requested: bool,
+    direct_url: Option<String>,
+}
+
+impl Notes {
+    /// What would be noted now.
+    fn of(supply: &Supply) -> Self {
+        let installer = format!("{INSTALLER}\n");
+        let direct_url = supply.direct_url.as_deref();
+        Self {
+            installer: Some(written_hash(installer.as_bytes())),
+            is_requested: !supply.is_dependency,
+            direct_url: direct_url.map(|text| written_hash(text.as_bytes())),
+        }
+    }
+
+    fn take(&mut self, distribution: &Distribution, row: &str, hash: &str) {
+        let name = row.strip_prefix(&*distribution.dir);
+        match name.and_then(|name| name.strip_prefix('/')) {
+            Some("INSTALLER") => self.installer = Some(hash.to_owned()),
+            Some("REQUESTED") => self.is_requested = true,
+            Some("direct_url.json") => self.direct_url = Some(hash.to_owned()),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Whether a path is as it was published; `None` if only its bytes can tell.
+fn unchanged(published: &PublishedPath, found: Option<&Observed>, before: i128) -> Option<bool> {
+    Some(match (published, found) {
+        (PublishedPath::Dir { mode }, Some(Observed::Dir { mode: found })) => {
+            is_same_mode(*mode, *found)
+        }
+        (
+            PublishedPath::File {
+                mode, len, mtime, ..
+            },
+            Some(Observed::File {
+                mode: seen,
+                len: found,
+                mtime_ns,
+                ..
+            }),
+        ) => {
+            let is_same = is_same_mode(*mode, *seen) && len == found;
+            match mtime {
+                Some(seconds) => is_same && i128::from(*seconds) * 1_000_000_000 == *mtime_ns,
+                None if is_same && *mtime_ns >= before => return None,
+                None => is_same,
+            }
+        }
+        (
+            PublishedPath::Dir { .. } | PublishedPath::File { .. } | PublishedPath::Symlink { .. },
+            _,
+        ) => false,
+    })
+}
+
+/// Checks that nothing but packages changes in a plan that keeps some: scripts and other files of
+/// packages depend on the frame.
+///
+/// # Errors
+/// [`MergeError::NotKept`].
+pub(super) fn check_frame(
+    target: &Target<'_>,
+    draft: &PlanBuilder,
+    seen: &Observation,
+) -> Result<(), MergeError> {
+    if draft.kept().is_empty() {
+        return Ok(());
+    }
+    let of_wheel = |path: &RelPath| {
+        let group = draft
+            .operations()
+            .get(path)
+            .and_then(|of| of.group.as_deref());
+        group.is_some_and(|group| Named::of(Path::new(group)).is_some())
+    };
+    let mut changed = draft
+        .effects(seen)
+        .filter(|(path, effect)| *effect != Effect::Keep && !of_wheel(path));
+    match changed.next() {
+        Some((path, _)) => Err(not_kept(target, path.as_str())),
+        None => Ok(()),
+    }
+}
+
+fn not_kept(target: &Target<'_>, what: &str) -> MergeError {
+    MergeError::NotKept {
+        target: target.path().to_path_buf(),
+        what: format!("`{what}`"),
+    }
+}

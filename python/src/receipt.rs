@@ -69,6 +69,8 @@ fn now(fs: &dyn Fs, root: &Dir, path: &RelPath) -> Result<Option<PublishedPath>,
             mode,
             digest: fs.digest_file(&dir, name)?,
             len: meta.len,
+            // What the builder wrote has the time of that, which no plan knows.
+            mtime: None,
         }),
         Kind::Symlink => {
             let target = fs.read_link(&dir, name)?.into_string().ok();

@@ -13,7 +13,7 @@ use rvenv::locked::LockRequest;
 use rvenv::options::{Choices, Options, Prompt};
 use rvenv::python::{Purpose, Request};
 use rvenv::removal::Removal;
-use rvenv::request::{AskedPython, EnvRequest, Intent};
+use rvenv::request::{AskedPython, EnvRequest, Intent, Unchanged};
 use rvenv::wheel::Sources;
 
 use crate::recorded::Step;
@@ -105,6 +105,7 @@ impl Asked {
             },
             sources: Sources::default(),
             purpose,
+            unchanged: Unchanged::Planned,
         })
     }
 }

@@ -17,7 +17,7 @@ use rvenv::locked::LockRequest;
 use rvenv::options::{Choices, Options};
 use rvenv::python::{Purpose, Request};
 use rvenv::removal::Removal;
-use rvenv::request::{AskedPython, EnvRequest, Intent};
+use rvenv::request::{AskedPython, EnvRequest, Intent, Unchanged};
 use rvenv::wheel::Sources;
 use rvenv_journal::fs::real::RealFs;
 
@@ -46,6 +46,7 @@ fn change(
         removal: Removal::default(),
         sources: Sources::default(),
         purpose: Purpose::Change,
+        unchanged: Unchanged::Planned,
     };
     let mut answer = caller.prepare(&request).unwrap();
     answer.context.as_whole = true;

@@ -48,7 +48,7 @@ pub(crate) use self::lock_proof::Subject;
 pub use self::lock_proof::{Extra, PackageProof, Proof, Verdict};
 pub(crate) use self::open_within::{Sight, Within, has_lib64, place};
 use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
-pub use self::state_digest::state_digest;
+pub use self::state_digest::{planned_digest, state_digest};
 use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError, Lib, Libs};

@@ -65,6 +65,15 @@ pub enum ReceiptReadError {
 }
 
 impl Receipt {
+    /// The receipt of a plan, known before anything is staged.
+    ///
+    /// # Panics
+    /// Never: what a plan says about a path has a published form.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        Self::from_json(Self::json_of(plan).as_bytes()).expect("json_of writes what is read")
+    }
+
     /// The byte form of the receipt of a plan, known before anything is staged.
     #[must_use]
     pub fn json_of(plan: &Plan) -> String {

@@ -420,10 +420,11 @@ pub(crate) struct PlanArgs {
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 
-    /// Print only the digest of the plan, for `rvenv apply --digest` or as a key of a cache
+    /// Print only a digest of what will be published, as a key of a cache
     ///
-    /// The same lock, path and interpreter give the same digest, whatever the cache, the
-    /// wheelhouse, the home directory, the umask or the user.
+    /// `rvenv verify --digest` prints it for the environment that the plan makes. The same lock,
+    /// path and interpreter give the same digest, whatever the cache, the wheelhouse, the home
+    /// directory, the umask or the user.
     #[arg(long, conflicts_with_all = ["json", "out"], help_heading = OUTPUT)]
     pub(crate) digest: bool,
 

@@ -100,7 +100,7 @@ impl Bench {
     }
 
     /// Installs a package as a user does.
-    fn pip_install(&self, name: &str) {
+    pub(super) fn pip_install(&self, name: &str) {
         let house = self.house.to_str().unwrap();
         self.pip(&["install", "-q", "--no-index", "--find-links", house, name]);
     }

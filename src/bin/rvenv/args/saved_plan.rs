@@ -30,8 +30,8 @@ pub(crate) struct ApplyArgs {
 
     /// Make the plan again for this path, by what it says was asked for, and apply that
     ///
-    /// Only for plans of whole environments. Planning again for the plan's own path must give its
-    /// digest, so that --digest pins the plan for every path.
+    /// Only for plans of whole environments. Planning again for the plan's own path must give what
+    /// the plan makes, so that --digest pins the plan for every path.
     #[arg(long, value_name = "DIR", help_heading = TARGET)]
     pub(crate) at: Option<OsString>,
 

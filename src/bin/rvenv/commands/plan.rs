@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rvenv::render::escape;
 use rvenv::request::{Answer, Intent};
+use rvenv::verify::planned_digest;
 use rvenv_journal::{Plan, Publication};
 use tempfile::TempDir;
 
@@ -67,7 +68,7 @@ impl Session<'_> {
         let made = self.make_plan(&args.venv, &answer.context)?;
         let pending = made.plan.publication() != Publication::Nothing;
         if args.digest {
-            let digest = made.plan.digest();
+            let digest = planned_digest(&made.plan);
             self.terminal.data(&format!("{digest}\n"))?;
             made.refused.map_or(Ok(()), Err)?;
         } else {

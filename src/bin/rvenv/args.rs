@@ -37,7 +37,7 @@ const LAST: usize = 1000;
 #[derive(Debug, Parser)]
 #[command(
     name = "rvenv",
-    version,
+    version = env!("RVENV_VERSION"),
     after_help = EXIT_CODES,
     subcommand_required = true,
     disable_help_flag = true,

@@ -13,6 +13,7 @@ mod floors;
 mod links;
 mod source;
 mod surface;
+mod versions;
 
 use std::path::Path;
 

@@ -111,6 +111,7 @@ class Rvenv(ViaGlobalRefApi):
     def __init__(self, options: Any, interpreter: Any) -> None:
         self.describe = options.describe
         self._aside: Optional[tempfile.TemporaryDirectory[str]] = None
+        self._seeded: list[str] = []
         super().__init__(options, interpreter)
         self._options = copy.copy(options)
         self._seeds_itself = self._can_seed(options)
@@ -122,6 +123,11 @@ class Rvenv(ViaGlobalRefApi):
         if name == "describe":
             raise AttributeError(name)
         return getattr(self.describe, name)
+
+    def _args(self) -> list[tuple[str, Any]]:
+        """What virtualenv prints of a creator; it names packages only for its own seeder."""
+        shown: list[tuple[str, Any]] = super()._args()
+        return [*shown, ("packages", ", ".join(self._seeded))] if self._seeds_itself else shown
 
     @property
     def bin_dir(self) -> Path:
@@ -175,6 +181,7 @@ class Rvenv(ViaGlobalRefApi):
             else:
                 raise RuntimeError(f"there is no wheel of {name} {version or ''}".rstrip())
             found.append(wheel.path)
+            self._seeded.append(f"{name}=={wheel.version}")
         return found
 
     def _activators(self) -> list[Any]:

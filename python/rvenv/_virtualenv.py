@@ -97,8 +97,13 @@ def _refusal(interpreter: Any) -> Optional[str]:
 
 
 def _is_asked_for() -> bool:
+    from virtualenv.config.ini import IniConfig
+
     words = " ".join(sys.argv).replace("=", " ")
-    return os.environ.get("VIRTUALENV_CREATOR") == "rvenv" or "--creator rvenv" in words
+    if os.environ.get("VIRTUALENV_CREATOR") == "rvenv" or "--creator rvenv" in words:
+        return True
+    parser: Any = IniConfig().config_parser
+    return bool(parser.get(IniConfig.section, "creator", fallback=None) == "rvenv")
 
 
 class Rvenv(ViaGlobalRefApi):

@@ -15,6 +15,7 @@ import unittest
 import zipfile
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence
+from unittest import mock
 
 import rvenv
 
@@ -53,31 +54,56 @@ def command(*words: str, cwd: Optional[Path] = None) -> "subprocess.CompletedPro
     return subprocess.run([RVENV, *words], cwd=cwd, capture_output=True, text=True)
 
 
-def wheel(directory: Path, name: str = "speck", version: str = "1.0") -> Path:
+def wheel(
+    directory: Path, name: str = "speck", version: str = "1.0", requires: Optional[str] = None
+) -> Path:
     """A wheel with one module and one script."""
     path = directory / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
     files = {
         f"{name}.py": f"VERSION = {version!r}\ndef main():\n    print(VERSION)\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\n"
         "Root-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
     }
+    _write_wheel(path, info, {name: text.encode() for name, text in files.items()})
+    return path
+
+
+def renamed(wheel: Path, version: str, directory: Path) -> Path:
+    """A copy of a wheel that is of another version."""
+    name, former, tags = wheel.name.split("-", 2)
+    old, new = f"{name}-{former}.dist-info", f"{name}-{version}.dist-info"
+    files = {}
+    with zipfile.ZipFile(wheel) as archive:
+        for at in archive.namelist():
+            if not at.endswith(("/", f"{old}/RECORD")):
+                files[at.replace(old, new)] = archive.read(at)
+    said = files[f"{new}/METADATA"]
+    files[f"{new}/METADATA"] = said.replace(
+        f"\nVersion: {former}\n".encode(), f"\nVersion: {version}\n".encode(), 1
+    )
+    path = directory / f"{name}-{version}-{tags}"
+    _write_wheel(path, new, files)
+    return path
+
+
+def _write_wheel(path: Path, info: str, files: dict[str, bytes]) -> None:
     import base64
 
     rows = []
     with zipfile.ZipFile(path, "w") as archive:
-        for at, text in files.items():
-            archive.writestr(zipfile.ZipInfo(at, (2020, 1, 1, 0, 0, 0)), text)
-            digest = hashlib.sha256(text.encode()).digest()
+        for at, data in files.items():
+            archive.writestr(zipfile.ZipInfo(at, (2020, 1, 1, 0, 0, 0)), data)
+            digest = hashlib.sha256(data).digest()
             shown = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-            rows.append(f"{at},sha256={shown},{len(text)}")
+            rows.append(f"{at},sha256={shown},{len(data)}")
         rows.append(f"{info}/RECORD,,")
         archive.writestr(
             zipfile.ZipInfo(f"{info}/RECORD", (2020, 1, 1, 0, 0, 0)), "\n".join(rows) + "\n"
         )
-    return path
 
 
 class Scratch(unittest.TestCase):
@@ -91,6 +117,18 @@ class Scratch(unittest.TestCase):
         os.chdir(self.root)
         self.addCleanup(os.chdir, former)
         self.env = self.root / "E"
+
+    def local_index(self) -> None:
+        """Two versions of one distribution, and another that needs it, where pip looks."""
+        wheels = self.root / "wheels"
+        wheels.mkdir()
+        wheel(wheels, version="1.0")
+        wheel(wheels, version="2.0")
+        wheel(wheels, "needy", "3.0", requires="speck<2")
+        settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+        patched = mock.patch.dict(os.environ, settings)
+        patched.start()
+        self.addCleanup(patched.stop)
 
     def says(self, *words: object) -> str:
         """What a program prints; it has to succeed."""

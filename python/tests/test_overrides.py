@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -83,6 +84,30 @@ class WhichPlan(Scratch):
         with self.assertRaises(AssertionError):
             self.assert_clean()
 
+    def test_a_requirement_brings_what_it_needs_into_the_plan(self) -> None:
+        self.local_index()
+
+        class Plans(rvenv.EnvBuilder):
+            what = "needy>=3"
+
+            def setup_scripts(self, context: rvenv.Context) -> None:
+                super().setup_scripts(context)
+                context.install(self.what)
+
+        builder = Plans(symlinks=True)
+        paths = builder.plan(self.env).paths
+        self.assertLessEqual({"bin/needy", "bin/speck", "bin/activate"}, set(paths))
+        self.assertIsNone(picture(self.env))
+        builder.create(self.env)
+        self.assertEqual(self.says(self.env / "bin/needy"), "3.0")
+        self.assertEqual(self.says(self.env / "bin/speck"), "1.0")
+        self.assert_clean()
+        builder.what = "absent"
+        before = picture(self.env)
+        with self.assertRaisesRegex(rvenv.Error, "absent"):
+            builder.create(self.env)
+        self.assertEqual(picture(self.env), before)
+
     def test_a_later_step_replaces_an_earlier_one_as_on_a_disk(self) -> None:
         class Plans(rvenv.EnvBuilder):
             def setup_scripts(self, context: rvenv.Context) -> None:
@@ -132,6 +157,25 @@ class OnTheDisk(Scratch):
         rvenv.EnvBuilder(symlinks=True, clear=True).create(self.env)
         self.assertFalse((self.env / "bin/speck").exists())
 
+    def test_post_setup_installs_a_requirement_with_pip(self) -> None:
+        self.local_index()
+
+        class Installs(rvenv.EnvBuilder):
+            what = "needy"
+
+            def post_setup(self, context: rvenv.Context) -> None:
+                context.install(self.what)
+
+        builder = Installs(symlinks=True, with_pip=True)
+        builder.create(self.env)
+        self.assertEqual(self.says(self.env / "bin/speck"), "1.0")
+        self.assert_clean()
+        builder.what = "speck==7"
+        before = picture(self.env)
+        with self.assertRaises(subprocess.CalledProcessError):
+            builder.create(self.env)
+        self.assertEqual(picture(self.env), before)
+
     def test_an_exception_takes_everything_back_and_is_raised_unchanged(self) -> None:
         class Own(Exception):
             pass
@@ -148,9 +192,9 @@ class OnTheDisk(Scratch):
         rvenv.create(self.env, symlinks=True)
         (self.env / "own").write_text("stays")
         before = picture(self.env)
-        for options in ({}, {"clear": True}):
+        for clear in (False, True):
             with self.assertRaises(Own):
-                Fails(symlinks=True, **options).create(self.env)
+                Fails(symlinks=True, clear=clear).create(self.env)
             self.assertEqual(picture(self.env), before)
         self.assertEqual(leftovers(self.env), [])
 

@@ -68,6 +68,9 @@ _CLASSES = {
         UndoError,
     )
 }
+# A traceback names the class as a caller does.
+for _kind in _CLASSES.values():
+    _kind.__module__ = "rvenv"
 
 
 def make(kind: str, text: str, errno: Optional[int], path: Optional[str]) -> Error:

@@ -396,6 +396,16 @@ class InstallScripts(Scratch):
 
 
 class TheModule(Scratch):
+    def test_a_traceback_names_the_exceptions_of_the_module(self) -> None:
+        """The name that a caller catches is the one that is shown."""
+        import pickle
+
+        with self.assertRaises(rvenv.RequestError) as caught:
+            rvenv.create(self.root / f"a{os.pathsep}b")
+        error = pickle.loads(pickle.dumps(caught.exception))
+        self.assertEqual(f"{type(error).__module__}.{type(error).__name__}", "rvenv.RequestError")
+        self.assertEqual(str(error), str(caught.exception))
+
     def test_create(self) -> None:
         """There is also a module-level convenience function: Create an EnvBuilder with the given
         keyword arguments, and call its create() method with the env_dir argument."""

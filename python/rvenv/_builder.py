@@ -49,6 +49,8 @@ class EnvBuilder:
     :param upgrade_deps: whether pip (and setuptools before 3.12) is the newest of the index.
     :param scm_ignore_files: the version control systems that are to ignore the environment; each
         name needs a method ``create_NAME_ignore_file``.
+    :param keep: whether what ``create`` replaces is kept for ``rvenv rollback``; not in ``venv``.
+        An upgrade keeps it always.
 
     ``create`` calls the methods in the order of ``venv``. What the methods of this class do is
     planned, built beside the directory and published with one rename. An override that works on
@@ -69,6 +71,7 @@ class EnvBuilder:
         upgrade_deps: bool = False,
         *,
         scm_ignore_files: Iterable[str] = frozenset(),
+        keep: bool = False,
     ) -> None:
         self.system_site_packages = system_site_packages
         self.clear = clear
@@ -81,6 +84,7 @@ class EnvBuilder:
         self.prompt = prompt
         self.upgrade_deps = upgrade_deps
         self.scm_ignore_files = frozenset(map(str.lower, scm_ignore_files))
+        self.keep = keep
 
     # -- the transaction ---------------------------------------------------------------------
 
@@ -205,6 +209,7 @@ class EnvBuilder:
             "wheels": steps.wheels if steps else [],
             "requirements": steps.requirements if steps else [],
             "force": False,
+            "keep": bool(self.keep),
         }
 
     def _plan(self, env_dir: str) -> _Run:
@@ -476,6 +481,7 @@ def create(
     upgrade_deps: bool = False,
     *,
     scm_ignore_files: Iterable[str] = frozenset(),
+    keep: bool = False,
 ) -> None:
     """Creates an environment in a directory; the arguments are those of ``EnvBuilder``."""
     builder = EnvBuilder(
@@ -486,6 +492,7 @@ def create(
         prompt=prompt,
         upgrade_deps=upgrade_deps,
         scm_ignore_files=scm_ignore_files,
+        keep=keep,
     )
     builder.create(env_dir)
 

@@ -28,10 +28,11 @@ class Plan:
     def to_json(self) -> str:
         """The plan as JSON, which ``rvenv apply`` and ``rvenv.read_plan`` read."""
 
-    def apply(self, *, force: bool = False) -> bool:
+    def apply(self, *, force: bool = False, keep: bool = False) -> bool:
         """Carries the plan out, wholly or not at all.
 
         :param force: whether a directory that is not an environment may be replaced.
+        :param keep: whether what is replaced is kept for ``rvenv rollback``.
         :returns: whether anything changed.
         :raises StaleError: if the directory is not as it was when the plan was made.
         :raises Error: for everything else; the directory is as it was.

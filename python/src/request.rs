@@ -48,6 +48,8 @@ pub(crate) struct Asked {
     pub(crate) requirements: Vec<String>,
     /// Whether a directory that is not an environment may be cleared.
     pub(crate) force: bool,
+    /// Whether what is replaced is kept as a generation.
+    pub(crate) keep: bool,
 }
 
 impl Asked {

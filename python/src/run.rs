@@ -26,7 +26,7 @@ use rvenv::{CreateFailed, Hooks};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{Barrier, Dir, Kind};
 use rvenv_journal::raw::Ending;
-use rvenv_journal::{Content, Fs, FsError, Node, Parents, Patience, Target};
+use rvenv_journal::{Content, Fs, FsError, Node, Parents, Patience, Retention, Target};
 
 use crate::errors::{of_create, raise, text};
 use crate::receipt;
@@ -74,6 +74,11 @@ fn permissions(host: &Host, is_forced: bool) -> Permissions<'_> {
         cwd: host.cwd.as_deref(),
         lost: Lost::Refuse,
     }
+}
+
+/// What happens to what is replaced; the change itself decides it if no one asked.
+fn retention(is_kept: bool) -> Option<Retention> {
+    is_kept.then_some(Retention::Keep)
 }
 
 fn prepare(asked: &Asked, caller: &Caller<'_>, purpose: Purpose) -> Result<Answer, CreateFailed> {
@@ -164,7 +169,7 @@ fn create_detached(
         sync(&fs, &root)
     };
     let terms = RunTerms {
-        retention: intent.retention(None),
+        retention: intent.retention(retention(asked.keep)),
         permissions: permissions(&host, asked.force),
         check: (check.is_some() || !checks.is_empty()).then_some(&checker as &Checker<'_>),
         compilation: Compilation::Refused,
@@ -392,11 +397,11 @@ impl Plan {
     }
 
     /// Carries the plan out, if it still fits; returns whether anything changed.
-    #[pyo3(signature = (*, force = false))]
-    fn apply(&self, py: Python<'_>, force: bool) -> PyResult<bool> {
+    #[pyo3(signature = (*, force = false, keep = false))]
+    fn apply(&self, py: Python<'_>, force: bool, keep: bool) -> PyResult<bool> {
         let watcher_and_end = py.detach(|| {
             let watcher = Watcher::new();
-            let made = apply_detached(&self.plan, force, &watcher);
+            let made = apply_detached(&self.plan, ApplyTerms { force, keep }, &watcher);
             match (made, watcher.raised.into_inner()) {
                 (Err(_), Some(raised)) => Err(Failed::Python(raised)),
                 (made, _) => made,
@@ -416,9 +421,16 @@ fn without_colours(text: &str) -> String {
     plain
 }
 
+/// The arguments of `Plan.apply`.
+#[derive(Clone, Copy)]
+struct ApplyTerms {
+    force: bool,
+    keep: bool,
+}
+
 fn apply_detached(
     plan: &rvenv_journal::Plan,
-    force: bool,
+    asked: ApplyTerms,
     watcher: &Watcher,
 ) -> Result<bool, Failed> {
     let host = Host::read()?;
@@ -429,7 +441,8 @@ fn apply_detached(
         listener: watcher,
     };
     let terms = RunTerms {
-        permissions: permissions(&host, force),
+        permissions: permissions(&host, asked.force),
+        retention: retention(asked.keep),
         ..RunTerms::default()
     };
     let outcome = caller.run(&terms, |run| environment::apply(run, plan))?;

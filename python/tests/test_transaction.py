@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import Callable
 
 import rvenv
-from support import PYTHON, Scratch, leftovers, picture
+from support import PYTHON, Scratch, command, leftovers, picture
 
 
 class Transactions(Scratch):
@@ -111,3 +112,37 @@ class Plans(Scratch):
             plan.apply()
         with self.assertRaises(rvenv.PlanError):
             rvenv.read_plan(b"{}")
+
+
+class KeptEnvironments(Scratch):
+    def check_brought_back(self, replace: Callable[[], object]) -> None:
+        rvenv.create(self.env, symlinks=True, clear=True, prompt="old")
+        old = picture(self.env)
+        replace()
+        self.assertNotEqual(picture(self.env), old)
+        self.assert_clean()
+        ended = command("rollback", str(self.env))
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertEqual(picture(self.env), old)
+        ended = command("generations", "--prune", str(self.env))
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+
+    def test_what_create_replaces_is_kept_if_it_is_asked_for(self) -> None:
+        self.check_brought_back(
+            lambda: rvenv.create(self.env, symlinks=True, clear=True, prompt="new", keep=True)
+        )
+        rvenv.create(self.env, symlinks=True, clear=True, prompt="new")
+        self.assertEqual(leftovers(self.env), [])
+
+    def test_what_a_plan_replaces_is_kept_if_it_is_asked_for(self) -> None:
+        self.check_brought_back(
+            lambda: rvenv.plan(self.env, symlinks=True, clear=True).apply(keep=True)
+        )
+
+    def test_what_a_builder_that_works_on_the_disk_replaces_is_kept(self) -> None:
+        class Works(rvenv.EnvBuilder):
+            def post_setup(self, context: rvenv.Context) -> None:
+                with open(os.path.join(context.bin_path, "tool"), "w") as file:
+                    file.write("tool")
+
+        self.check_brought_back(lambda: Works(symlinks=True, keep=True).create(self.env))

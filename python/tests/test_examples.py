@@ -24,6 +24,18 @@ from support import PYTHON, Scratch, wheel  # noqa: E402
 
 
 class Examples(Scratch):
+    def test_the_first_steps_end_where_they_began(self) -> None:
+        text = re.search(r"^```sh\n(python -m rvenv .*?)^```$", DOCUMENT.read_text(), re.M | re.S)
+        assert text is not None
+        steps = text.group(1).splitlines()
+        self.assertIn("rollback", steps[-1])
+        seen = []
+        for step in steps:
+            self.says("sh", "-ec", f"python() {{ {PYTHON} \"$@\"; }}\n{step}")
+            seen.append((self.root / ".venv").stat().st_ino)
+        self.assertNotEqual(seen[1], seen[0])
+        self.assertEqual(seen[2], seen[0])
+
     def test_each_runs(self) -> None:
         wheel(self.root)
         (self.root / "team-scripts/common").mkdir(parents=True)

@@ -1,4 +1,4 @@
-//! Numbers that several files have: the compiler, and the version of rvenv.
+//! Numbers that are written down twice: the compiler, the version of rvenv, and how fast it is.
 
 use std::fs;
 use std::path::Path;
@@ -51,4 +51,31 @@ fn the_wheel_and_the_engine_have_the_version_of_the_product() {
     assert_eq!(value("python/Cargo.toml", "version"), version);
     let engine = format!("rvenv-journal = {{ path = \"journal\", version = \"{version}\" }}");
     assert!(read("Cargo.toml").contains(&engine), "{engine}");
+}
+
+/// The bench writes the table of the README about speed, not the one of its first screen.
+#[test]
+fn the_first_screen_of_the_readme_has_the_times_of_its_table() {
+    let readme = read("README.md");
+    let (_, generated) = readme
+        .split_once("<!-- generated: speed -->")
+        .expect("it is there");
+    let time = |command: &str| {
+        let start = format!("| `{command}` ");
+        let row = generated.lines().find(|line| line.starts_with(&start));
+        let time = row.and_then(|row| row.split('|').nth(2)).map(str::trim);
+        let time = time.and_then(|time| time.strip_suffix(" ms")?.parse::<f64>().ok());
+        format!(
+            "{:.0} ms",
+            time.unwrap_or_else(|| panic!("no time of `{command}`"))
+        )
+    };
+    let commands = [
+        "rvenv create",
+        "uv venv --seed",
+        "virtualenv",
+        "python -m venv",
+    ];
+    let row = format!("| with pip, median | {} |", commands.map(time).join(" | "));
+    assert!(readme.contains(&row), "{row}");
 }

@@ -5,6 +5,7 @@
 
 mod building;
 pub mod caller;
+pub mod cloning;
 pub mod env_builder;
 pub mod fetching;
 pub mod host;

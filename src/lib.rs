@@ -77,8 +77,8 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    caller, env_builder, fetching, host, locked, locking, mending, proving, rebuilding, request,
-    resolving, saved_plan,
+    caller, cloning, env_builder, fetching, host, locked, locking, mending, proving, rebuilding,
+    request, resolving, saved_plan,
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};

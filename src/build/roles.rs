@@ -13,6 +13,8 @@ pub const BYTECODE: &str = "bytecode";
 /// A pack of the content store that restores files of a damaged distribution: its path is
 /// below the cache, its digest the one that the store has it under.
 pub const PACK: &str = "pack";
+/// A distribution of another environment that is cloned: its path is that of its `RECORD` there.
+pub const CLONED: &str = "cloned";
 /// A distribution that was installed in the target when the plan was made: its path is that of the
 /// file that identifies this installation, such as its `RECORD`.
 pub const DISTRIBUTION: &str = "distribution";

@@ -34,12 +34,14 @@ use crate::wheel::origin::Origin;
 use crate::wheel::tags;
 
 mod additions;
+mod copied;
 mod files;
 mod needs;
 mod origin;
 mod place;
 
 pub(crate) use additions::{add, retired};
+pub(crate) use copied::{copied, foreign};
 pub(crate) use files::bytecode_of;
 pub use needs::Needs;
 
@@ -259,6 +261,15 @@ struct Fates {
 /// Distributions, each with the directory that it is in, and the first packages that go.
 type Candidates<'a> = (Vec<(&'a Lib, &'a Distribution)>, Vec<SeedChange>);
 
+/// Whether a distribution leaves its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It comes along to another Python in the same environment.
+    Along,
+    /// It is copied to another environment.
+    Copied,
+}
+
 struct Search<'a> {
     fs: &'a dyn Fs,
     existing: &'a Existing,
@@ -267,6 +278,7 @@ struct Search<'a> {
     checked: RefCell<CheckedFiles>,
     /// What each distribution says about itself, by its directory.
     facts: RefCell<BTreeMap<(RelPath, String), Facts>>,
+    way: Way,
     /// What every RECORD says about each path.
     claims: OnceCell<BTreeMap<RelPath, Vec<(Digest, u64)>>>,
 }
@@ -280,7 +292,16 @@ impl<'a> Search<'a> {
             walk: RefCell::new(Walk::new(fs, root)),
             checked: RefCell::default(),
             facts: RefCell::default(),
+            way: Way::Along,
             claims: OnceCell::new(),
+        }
+    }
+
+    /// The same, for a copy at another place.
+    fn copying(self) -> Self {
+        Self {
+            way: Way::Copied,
+            ..self
         }
     }
 

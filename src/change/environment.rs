@@ -21,12 +21,15 @@ use rvenv_journal::{
     StageFailed, Target, generations, observe,
 };
 
+mod cloning;
 mod failures;
 mod other_owner;
 mod phase;
 mod policies;
 mod publishing;
 
+pub(crate) use self::cloning::draft as draft_clone;
+pub use self::cloning::{clone, plan_clone};
 pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
 pub use self::phase::Phase;

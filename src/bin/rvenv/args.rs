@@ -12,11 +12,13 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+mod clone;
 mod look;
 mod packages;
 mod saved_plan;
 mod shared;
 
+pub(crate) use clone::CloneArgs;
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
@@ -162,6 +164,13 @@ pub(crate) enum Command {
     /// stay unless an option changes them. What is replaced is kept: `rvenv rollback` brings it
     /// back. `rvenv create --upgrade` is the same command.
     Upgrade(Deferred<UpgradeArgs>),
+    /// Make an environment with the packages of another one
+    ///
+    /// The same packages, Python and options at another path, in one transaction: scripts start the
+    /// clone's interpreter, editable projects stay editable. Works for environments of any tool,
+    /// whatever was installed since. Files of no package are named, and not copied. The environment
+    /// that is cloned is only read.
+    Clone(Deferred<CloneArgs>),
     /// Bring the packages of an environment to what locks name
     ///
     /// Packages of earlier locks that these do not name are removed; what another installer

@@ -5,6 +5,7 @@
 mod apply;
 mod asking;
 mod cache;
+mod clone;
 mod create;
 mod generations;
 mod list;

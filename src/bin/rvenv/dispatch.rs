@@ -55,6 +55,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
     match command {
         Command::Create(_)
         | Command::Upgrade(_)
+        | Command::Clone(_)
         | Command::Sync(_)
         | Command::Install(_)
         | Command::Uninstall(_)
@@ -76,6 +77,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
     match command {
         Command::Create(Deferred(args)) => session.create(args),
         Command::Upgrade(Deferred(args)) => session.upgrade(args),
+        Command::Clone(Deferred(args)) => session.clone_env(args),
         Command::Sync(Deferred(args)) => session.sync(&args.change),
         Command::Install(Deferred(args)) => session.sync(&args.change),
         Command::Uninstall(Deferred(args)) => session.sync(&args.change),
@@ -122,6 +124,7 @@ fn effect(command: &Command) -> Effect {
     match command {
         Command::Create(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Upgrade(Deferred(args)) if args.0.output.dry_run => Effect::Nothing,
+        Command::Clone(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Sync(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
         Command::Install(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
         Command::Uninstall(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
@@ -130,6 +133,7 @@ fn effect(command: &Command) -> Effect {
         Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)
         | Command::Upgrade(_)
+        | Command::Clone(_)
         | Command::Sync(_)
         | Command::Install(_)
         | Command::Uninstall(_)
@@ -177,11 +181,13 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 29] = [
+        let cases: [(&[&str], Option<State>); 31] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
             (&["upgrade", "E", "--dry-run"], None),
+            (&["clone", "E", "F"], Some(State::AsBefore)),
+            (&["clone", "E", "F", "--dry-run"], None),
             (&["repair", "E"], Some(State::AsBefore)),
             (&["repair", "E", "--dry-run"], None),
             (&["apply", "p"], Some(State::AsBefore)),

@@ -18,7 +18,7 @@ use rvenv_journal::raw::Input;
 use rvenv_journal::{Content, Digest, Fs, Mode, RelPath};
 
 use super::place::Places;
-use super::{Carried, CarriedFile, Search};
+use super::{Carried, CarriedFile, Search, Way};
 use crate::build::roles;
 use crate::change::existing::Lib;
 use crate::change::open_path::{Walk, lexical};
@@ -57,7 +57,7 @@ impl Search<'_> {
             search: self,
             lib,
             distribution,
-            places: Places::of(self.existing, self.context, lib, distribution),
+            places: Places::of(self, lib, distribution),
             rows: BTreeMap::new(),
             files: BTreeMap::new(),
             modules: BTreeSet::new(),
@@ -237,7 +237,9 @@ impl Packing<'_, '_> {
             self.leaving.add(path);
             return Ok(());
         }
-        if Path::new(path.name()).extension() == Some(OsStr::new("pyc")) {
+        // A copy has the same Python.
+        let is_compiled = Path::new(path.name()).extension() == Some(OsStr::new("pyc"));
+        if is_compiled && self.search.way == Way::Along {
             return Err(Stop::Reason(format!(
                 "`{path}` is compiled for one version of Python"
             )));
@@ -334,7 +336,7 @@ impl Packing<'_, '_> {
         let to = self.moved(from)?;
         let row = self.places.row(&to);
         let is_same = if text.starts_with('/') {
-            to == *from
+            to == *from && self.search.way == Way::Along
         } else {
             row == self.places.old_row(from)
         };

@@ -10,6 +10,7 @@ use std::path::Path;
 use rvenv_journal::RelPath;
 use rvenv_journal::raw::RelPathError;
 
+use super::{Search, Way};
 use crate::build::hooks::Context;
 use crate::change::existing::{Existing, Flavour, Lib};
 use crate::change::open_path::lexical;
@@ -25,16 +26,17 @@ pub(super) struct Places<'a> {
     old: &'a RelPath,
     new: &'a RelPath,
     old_flavour: Option<&'a Flavour>,
+    way: Way,
     has_versioned_scripts: bool,
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn of(
-        existing: &'a Existing,
-        context: &'a Context,
+    pub(super) fn of<'s: 'a>(
+        search: &Search<'s>,
         lib: &'a Lib,
         distribution: &Distribution,
     ) -> Self {
+        let (existing, context) = (search.existing, search.context);
         let layout = &context.layout;
         let is_platlib = lib.path.as_str().starts_with("lib64/");
         Self {
@@ -47,6 +49,7 @@ impl<'a> Places<'a> {
                 &layout.lib_path
             },
             old_flavour: lib.flavour.as_ref(),
+            way: search.way,
             has_versioned_scripts: VERSIONED.contains(&distribution.name.as_str()),
         }
     }
@@ -114,7 +117,8 @@ impl<'a> Places<'a> {
     }
 
     /// The interpreter for a script that starts the one at `python`, if that is a name in this
-    /// environment which the new Python does not have: then the one that its own scripts start.
+    /// environment which the new Python does not have: then the one that its own scripts start. In
+    /// a copy every name of this environment is replaced by that of the copy.
     pub(super) fn interpreter(&self, python: &Path) -> Option<String> {
         let bin = python.parent()?;
         let envs = [Path::new(&self.context.env_dir), &self.existing.path];
@@ -127,8 +131,14 @@ impl<'a> Places<'a> {
         let layout = &self.context.layout;
         let mut names = std::iter::once(&layout.env_exe).chain(&layout.names);
         let stays = names.any(|own| own.name() == name);
-        let new = self.context.absolute(&layout.env_exe);
-        (is_own && is_python && !stays).then_some(new)
+        let names_copy = stays && self.way == Way::Copied;
+        let new = if names_copy {
+            let same = RelPath::new(&format!("{}/{name}", self.context.bin_name())).ok()?;
+            self.context.absolute(&same)
+        } else {
+            self.context.absolute(&layout.env_exe)
+        };
+        (is_own && is_python && (!stays || names_copy)).then_some(new)
     }
 }
 

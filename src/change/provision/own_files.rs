@@ -1,10 +1,11 @@
-//! The target's own files as a source: a distribution that comes along to another Python keeps its
-//! bytes.
+//! Installed files as a source: a distribution that comes along to another Python, or to a clone,
+//! keeps its bytes.
 //!
 //! The plan has the RECORD of each such distribution among its inputs, and the RECORD has the
 //! digest of each file. Promises to name only a file that the RECORD of a planned distribution
-//! lists, below the target and behind no link, and that its bytes are hashed before they are used,
-//! unless this process hashed them when it made the plan and nothing about the file changed since.
+//! lists, below its environment and behind no link, and that its bytes are hashed before they are
+//! used, unless this process hashed them when it made the plan and nothing about the file changed
+//! since.
 //!
 //! Read next: `../carry.rs`, which decides what comes along.
 
@@ -36,8 +37,11 @@ const NEVER: Time = Time {
 /// The files of the planned distributions that are in the target already.
 pub(super) struct OwnFiles<'a> {
     fs: &'a dyn Fs,
-    target: String,
-    /// The RECORDs, below the target.
+    /// The environment that has them: the target, or the one that is cloned.
+    home: String,
+    /// Whether the files may be linked: those of another environment are copied.
+    may_link: bool,
+    /// The RECORDs, below that environment.
     records: Vec<RelPath>,
     checked: &'a CheckedFiles,
     opened: OnceCell<Option<Opened<'a>>>,
@@ -69,9 +73,12 @@ impl<'a> OwnFiles<'a> {
         let operations = plan.operations().values();
         let of_part = operations.filter(|operation| &*operation.part == PART);
         let groups: BTreeSet<&str> = of_part.filter_map(|one| one.group.as_deref()).collect();
-        let is_record = |input: &&Input| input.role == roles::DISTRIBUTION && !groups.is_empty();
+        let source = source(plan);
+        let role = source.map_or(roles::DISTRIBUTION, |_| roles::CLONED);
+        let home = source.unwrap_or(plan.target());
+        let is_record = |input: &&Input| input.role == role && !groups.is_empty();
         let below = |input: &Input| {
-            let below = input.path.strip_prefix(plan.target())?;
+            let below = input.path.strip_prefix(home)?;
             let path = RelPath::new(below.trim_start_matches('/')).ok()?;
             let info = path.parent()?;
             let is_planned = path.name() == "RECORD" && groups.contains(info.name());
@@ -79,7 +86,8 @@ impl<'a> OwnFiles<'a> {
         };
         Self {
             fs,
-            target: plan.target().to_owned(),
+            home: home.to_owned(),
+            may_link: source.is_none(),
             records: plan
                 .inputs()
                 .iter()
@@ -94,7 +102,7 @@ impl<'a> OwnFiles<'a> {
 
     /// The file with the wanted bytes, mode and time, to be linked or copied.
     pub(super) fn fetch(&self, wanted: &Wanted) -> Option<Fetched> {
-        let opened = self.opened()?;
+        let opened = self.may_link.then(|| self.opened())??;
         let listed = opened.by_digest.get(&wanted.digest)?;
         // Many distributions have the same empty file. Most of them are ruled out by what this
         // process saw when it hashed them: such a file is not linked, even if it fits by now.
@@ -173,7 +181,7 @@ impl<'a> OwnFiles<'a> {
     /// The file that should have the wanted bytes, if a RECORD lists one.
     pub(super) fn listed(&self, wanted: &Wanted) -> Option<String> {
         let listed = self.opened()?.by_digest.get(&wanted.digest)?;
-        let path = Path::new(&self.target).join(listed.first()?.path.as_str());
+        let path = Path::new(&self.home).join(listed.first()?.path.as_str());
         Some(path.to_string_lossy().into_owned())
     }
 
@@ -185,7 +193,7 @@ impl<'a> OwnFiles<'a> {
         if self.records.is_empty() {
             return None;
         }
-        let root = self.fs.open_path(Path::new(&self.target)).ok()?;
+        let root = self.fs.open_path(Path::new(&self.home)).ok()?;
         let mut walk = Walk::new(self.fs, &root);
         let mut by_digest: BTreeMap<Digest, Vec<Listed>> = BTreeMap::new();
         for record in &self.records {
@@ -214,6 +222,14 @@ impl<'a> OwnFiles<'a> {
             by_digest,
         })
     }
+}
+
+/// The environment that a plan clones: its packages are at the same places there.
+fn source(plan: &Plan) -> Option<&str> {
+    let mut cloned = plan.inputs().iter().filter(|one| one.role == roles::CLONED);
+    let path = cloned.next()?.path.as_str();
+    let mut records = plan.operations().keys();
+    records.find_map(|planned| path.strip_suffix(planned.as_str())?.strip_suffix('/'))
 }
 
 /// Whether a file with this metadata has the wanted length, mode and time.

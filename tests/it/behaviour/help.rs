@@ -30,6 +30,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "Bring environments to another Python, or to a Python that changed",
     ),
     (
+        "clone",
+        "Make an environment with the packages of another one",
+    ),
+    (
         "sync",
         "Bring the packages of an environment to what locks name",
     ),

@@ -58,6 +58,7 @@ mod check;
 mod ci_kit;
 mod clear;
 mod cli;
+mod clone;
 mod deletion;
 mod dependencies;
 mod discovery;

@@ -41,6 +41,7 @@ impl Named {
             &["create", "-p", python, "--without-pip", "G"][..],
             &["create", "-p", python, "--without-pip", "--dry-run", "G"],
             &["plan", "-p", python, "--without-pip", "G"],
+            &["clone", "-p", python, "E", "H", "--dry-run"],
             &["show", "plan"],
             &["apply", "plan"],
             &["upgrade", "-p", python, "--without-pip", "E"],

@@ -18,7 +18,7 @@ use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolv
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 33] = [
+const DATA: [(&[&str], i32); 34] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
@@ -29,6 +29,7 @@ const DATA: [(&[&str], i32); 33] = [
     (&["uninstall", "--dry-run", "--env", "E", "gone"], 0),
     (&["lock", "something", "-o", "-"], 0),
     (&["repair", "--dry-run", "E"], 0),
+    (&["clone", "E", "F", "--dry-run"], 0),
     (&["show", "p.json"], 0),
     (&["show", "--json", "p.json"], 0),
     (&["apply", "--dry-run", "p.json"], 0),

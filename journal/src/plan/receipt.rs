@@ -10,7 +10,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -116,8 +115,11 @@ impl Receipt {
     /// # Errors
     /// As [`Receipt::from_json`], but for what is wrong with a path.
     pub fn statements_of(bytes: &[u8]) -> Result<BTreeMap<Digest, Statement>, ReceiptReadError> {
+        // No string can contain this, since a quote inside of one has a backslash before it.
+        let end = place_of(bytes, b",\"paths\":{").unwrap_or(bytes.len());
+        let head = [bytes.get(..end).unwrap_or_default(), b"}"].concat();
         let dto: StatementsDto<'_> =
-            serde_json::from_slice(bytes).map_err(ReceiptReadError::Syntax)?;
+            serde_json::from_slice(&head).map_err(ReceiptReadError::Syntax)?;
         if dto.format != RECEIPT_FORMAT {
             return Err(ReceiptReadError::Format(dto.format));
         }
@@ -134,17 +136,19 @@ impl Receipt {
         if dto.format != RECEIPT_FORMAT {
             return Err(ReceiptReadError::Format(dto.format));
         }
-        if let Some(fault) = dto.paths.fault {
-            return Err(fault);
-        }
         Ok(Self {
             plan: Digest::parse(&dto.plan)?,
             root_mode: dto.root_mode,
             is_shared: dto.shared,
             statements: statements_in(dto.statements)?,
-            paths: dto.paths.paths,
+            paths: dto.paths.into_map()?,
         })
     }
+}
+
+/// Where `wanted` begins in `bytes`.
+fn place_of(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|part| part == wanted)
 }
 
 /// The properties of the tree as a whole.
@@ -248,7 +252,7 @@ struct StatementsDto<'a> {
 /// The paths of a receipt, each checked as it is read.
 #[derive(Default)]
 struct PathsIn {
-    paths: BTreeMap<RelPath, PublishedPath>,
+    paths: Vec<(RelPath, PublishedPath)>,
     /// The first error; the paths after it are parsed but ignored.
     fault: Option<ReceiptReadError>,
 }
@@ -256,13 +260,24 @@ struct PathsIn {
 impl PathsIn {
     fn take(&mut self, text: &str, published: PublishedDto<'_>) -> Result<(), ReceiptReadError> {
         let path = RelPath::new(text)?;
-        let published = published.into_published()?;
-        match self.paths.entry(path) {
-            Entry::Occupied(taken) => Err(ReceiptReadError::Twice(taken.key().clone())),
-            Entry::Vacant(free) => {
-                free.insert(published);
-                Ok(())
-            }
+        self.paths.push((path, published.into_published()?));
+        Ok(())
+    }
+
+    /// The paths as a map, which is made at once: they come in its order.
+    fn into_map(self) -> Result<BTreeMap<RelPath, PublishedPath>, ReceiptReadError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let mut paths = self.paths;
+        paths.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let twice = paths.windows(2).find_map(|pair| match pair {
+            [(one, _), (next, _)] if one == next => Some(one.clone()),
+            _ => None,
+        });
+        match twice {
+            Some(path) => Err(ReceiptReadError::Twice(path)),
+            None => Ok(paths.into_iter().collect()),
         }
     }
 }
@@ -444,6 +459,24 @@ mod tests {
         let golden = include_str!("../../tests/golden/receipt-1-shared.json");
         assert_eq!(shared.to_json(), golden);
         assert_eq!(Receipt::from_json(golden.as_bytes()).unwrap(), shared);
+    }
+
+    /// No string of a receipt looks like the beginning of its paths.
+    #[test]
+    fn statements_are_read_without_the_paths() {
+        let statement = Statement {
+            file: "a,\"paths\":{.whl".into(),
+            attestation: None,
+        };
+        let receipt = Receipt {
+            statements: BTreeMap::from([(Digest::of(b"wheel"), statement)]),
+            ..receipt()
+        };
+        let text = receipt.to_json();
+        let of = |text: &str| Receipt::statements_of(text.as_bytes());
+        assert_eq!(of(&text).unwrap(), receipt.statements);
+        assert!(of(&text.replacen("\"format\":1", "\"format\":2", 1)).is_err());
+        assert!(of(text.get(..40).unwrap()).is_err());
     }
 
     #[test]

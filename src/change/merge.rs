@@ -112,7 +112,7 @@ pub fn merge(
     let libs = existing.as_ref().map(|existing| &*existing.libs);
     let installed = || installed_inputs::inputs(target, &root, &context.env_dir, libs);
     let others = || (receipt_in(fs, &root), hooks::build(hooks, &context));
-    let (installed, (receipt, draft)) = in_parallel(fs, installed, others);
+    let (installed, (mut receipt, draft)) = in_parallel(fs, installed, others);
     let mut draft = draft?;
     let installed = installed.map_err(disk)?;
     let installed_names: Vec<String> = installed.iter().map(|one| one.path().to_owned()).collect();
@@ -123,7 +123,7 @@ pub fn merge(
         context: &context,
         installed: &installed,
     };
-    let seen = keeper.look(receipt.as_ref(), &mut draft)?;
+    let seen = keeper.look(receipt.as_mut(), &mut draft)?;
     for one in installed {
         draft.add_input(one.input);
     }
@@ -309,10 +309,7 @@ fn decide(
     let planned = draft.operations();
     let managed = receipt.is_some_and(|receipt| {
         let stays = |path: &&RelPath| planned.contains_key(*path) || !stays.contains(*path);
-        let kept = draft.kept();
-        let is_new = |path: &&RelPath| !kept.contains_key(*path);
-        let known = receipt.paths.keys().filter(stays).filter(is_new);
-        known.eq(planned.keys())
+        receipt.paths.keys().filter(stays).eq(planned.keys())
     });
     if keeps && !takes && managed {
         draft.clear_retired();
@@ -336,6 +333,7 @@ struct Merge<'a> {
     fs: &'a dyn Fs,
     target: &'a Target<'a>,
     root: Dir,
+    /// Without what the plan keeps.
     receipt: Option<Receipt>,
     draft: PlanBuilder,
     /// What exists at the planned paths.

@@ -155,7 +155,11 @@ impl RelPath {
         if self.is_folded() {
             Cow::Borrowed(self.as_str())
         } else {
-            Cow::Owned(self.0.to_lowercase())
+            Cow::Owned(if self.0.is_ascii() {
+                self.0.to_ascii_lowercase()
+            } else {
+                self.0.to_lowercase()
+            })
         }
     }
 

@@ -320,7 +320,7 @@ impl PlanBuilder {
     /// An operation whose parent directory is not planned, or a publication that does not fit the
     /// observation.
     pub fn finish(
-        mut self,
+        self,
         mut observation: Observation,
         publication: Publication,
     ) -> Result<Plan, PlanError> {
@@ -338,7 +338,7 @@ impl PlanBuilder {
         if !leaves_others && !self.kept.is_empty() {
             return Err(PlanError::NothingKept(publication));
         }
-        kept::check(&self.kept, &mut self.operations, &self.retired)?;
+        kept::check(&self.kept, &self.operations, &self.retired)?;
         if self.is_shared && !leaves_others {
             return Err(PlanError::NothingShared(publication));
         }

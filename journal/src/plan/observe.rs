@@ -33,49 +33,46 @@ pub fn observe(
             paths: BTreeMap::new(),
         });
     };
-    let paths = look_at_all(
-        fs,
-        &(None, root),
-        &wanted(operations, retired),
-        |path, seen| seen.map(|seen| (path.clone(), seen)),
-    )?;
+    let wanted = wanted(operations, retired);
+    let paths = look_at_all(fs, &(None, root), &wanted, found_at)?;
     Ok(Observation {
         target,
         paths: paths.into_iter().collect(),
     })
 }
 
-/// Looks at these paths below the root `name` in `parent`, which are in the order of a tree walk,
-/// and collects what `show` makes of what exists at each; no file is read.
+/// Looks at these paths below the root `name` in `parent`, which are in the order of a tree walk
+/// and have each a value of the caller, and collects what `show` makes of what exists at each; no
+/// file is read.
 ///
 /// # Errors
 /// The error of the disk.
-pub fn observe_paths<'p, T: Send>(
+pub fn observe_paths<V: Sync, T: Send>(
     fs: &dyn Fs,
     at: NameInDir<'_>,
-    paths: impl Iterator<Item = &'p RelPath>,
-    show: impl Fn(&RelPath, Option<Observed>) -> Option<T> + Sync,
+    paths: &[(&RelPath, V)],
+    show: impl Fn(&RelPath, &V, Option<Observed>) -> Option<T> + Sync,
 ) -> Result<Vec<T>, FsError> {
     let root = fs.open_dir(at.dir, at.name)?;
-    let wanted: Vec<Wanted<'_>> = paths.map(|path| (path, None)).collect();
-    look_at_all(fs, &(None, root), &wanted, show)
+    look_at_all(fs, &(None, root), paths, |walk, (path, value)| {
+        Ok(show(path, value, walk.look(path, None)?))
+    })
 }
 
-/// Looks at each path, which are in the order of a tree walk, and collects what `show` makes of
-/// what exists there.
+/// Looks at each of `wanted`, which are in the order of a tree walk, by `look`.
 ///
 /// Most of the time is spent waiting for the kernel, which serves two threads at once.
-fn look_at_all<T: Send>(
+fn look_at_all<W: Sync, T: Send>(
     fs: &dyn Fs,
     from: &OpenDir,
-    wanted: &[Wanted<'_>],
-    show: impl Fn(&RelPath, Option<Observed>) -> Option<T> + Sync,
+    wanted: &[W],
+    look_at: impl Fn(&mut Walk<'_>, &W) -> Result<Option<T>, FsError> + Sync,
 ) -> Result<Vec<T>, FsError> {
-    let look = |part: &[Wanted<'_>]| -> Result<Vec<T>, FsError> {
+    let look = |part: &[W]| -> Result<Vec<T>, FsError> {
         let mut found = Vec::new();
         let mut walk = Walk::from(fs, from.clone());
-        for (path, node) in part {
-            found.extend(show(path, walk.look(path, *node)?));
+        for one in part {
+            found.extend(look_at(&mut walk, one)?);
         }
         Ok(found)
     };
@@ -87,6 +84,15 @@ fn look_at_all<T: Send>(
     let mut found = one?;
     found.extend(other?);
     Ok(found)
+}
+
+/// What exists at a path, with the path.
+fn found_at(
+    walk: &mut Walk<'_>,
+    (path, node): &Wanted<'_>,
+) -> Result<Option<(RelPath, Observed)>, FsError> {
+    let seen = walk.look(path, *node)?;
+    Ok(seen.map(|seen| ((*path).clone(), seen)))
 }
 
 /// The number of paths from which a second thread is worth starting.
@@ -147,7 +153,10 @@ pub(crate) fn observe_each<T: Send>(
     let Some((target, root)) = look_at_root(fs, at)? else {
         return Ok((Expected::Absent, Vec::new()));
     };
-    let found = look_at_all(fs, &(None, root), &wanted(operations, retired), show)?;
+    let wanted = wanted(operations, retired);
+    let found = look_at_all(fs, &(None, root), &wanted, |walk, (path, node)| {
+        Ok(show(path, walk.look(path, *node)?))
+    })?;
     Ok((target, found))
 }
 
@@ -171,9 +180,7 @@ pub(crate) fn observe_moved<'p>(
     }
     let from = (Some(path.clone()), fs.open_dir(at.dir, at.name)?);
     let below: Vec<Wanted<'_>> = below.map(|path| (path, None)).collect();
-    found.extend(look_at_all(fs, &from, &below, |path, seen| {
-        seen.map(|seen| (path.clone(), seen))
-    })?);
+    found.extend(look_at_all(fs, &from, &below, found_at)?);
     Ok(found)
 }
 
@@ -199,13 +206,19 @@ impl<'a> Walk<'a> {
         if self.absent.as_ref().is_some_and(|dir| path.is_below(dir)) {
             return Ok(None);
         }
-        let Some(dir) = self.enter(path.parent())? else {
+        // Nearly always the directory above is that of the path before.
+        let is_open =
+            |(open, _): &OpenDir| open.as_ref().map(RelPath::as_str) == path.parent_text();
+        if !self.stack.last().is_some_and(is_open) && self.enter(path.parent())?.is_none() {
             // The directory above is absent or is another kind of object, so nothing planned exists
             // below it.
             return Ok(None);
+        }
+        let Some((_, dir)) = self.stack.last() else {
+            return Ok(None);
         };
         let name = OsStr::new(path.name());
-        let Some(meta) = self.fs.meta(&dir, name)? else {
+        let Some(meta) = self.fs.meta(dir, name)? else {
             return Ok(None);
         };
         observed(self.fs, dir.at(name), &meta, node).map(Some)

@@ -76,7 +76,7 @@ impl Operations {
     }
 
     /// Records the case-folded form of a path, or returns the path that has the same form.
-    pub(super) fn fold(&mut self, path: &RelPath) -> Option<RelPath> {
+    fn fold(&mut self, path: &RelPath) -> Option<RelPath> {
         let Some(folded) = path.folded_to_another() else {
             return self.folded.get(path).cloned();
         };
@@ -84,6 +84,18 @@ impl Operations {
             return Some(folded);
         }
         self.folded.insert(folded, path.clone())
+    }
+
+    /// The planned path that is the same name as this one on a case-insensitive filesystem, and is
+    /// spelled otherwise.
+    pub(super) fn other_spelling(&self, path: &RelPath) -> Option<RelPath> {
+        let Some(folded) = path.folded_to_another() else {
+            return self.folded.get(path).cloned();
+        };
+        if self.by_path.contains_key(&folded) {
+            return Some(folded);
+        }
+        self.folded.get(&folded).cloned()
     }
 
     fn share(&mut self, word: &mut Arc<str>) {

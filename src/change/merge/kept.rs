@@ -10,14 +10,14 @@
 //!
 //! Does not write. Read next: `retired.rs`; `../../front/unchanged.rs`, which leaves files out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError, Time};
 use rvenv_journal::raw::{
     DiskError, ENGINE_DIR, Effect, Observation, Observed, PublishedPath, RECEIPT_NAME,
-    is_same_mode, observe_paths,
+    is_same_mode, observe_paths, paired,
 };
 use rvenv_journal::{Digest, Node, PlanBuilder, Receipt, RelPath, Target, observe};
 
@@ -41,13 +41,14 @@ pub(super) struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// Looks at every path that is planned, and keeps what is to be kept.
+    /// Looks at every path that is planned, and takes what is to be kept out of the receipt into
+    /// the plan.
     ///
     /// # Errors
     /// [`MergeError::NotKept`] if something of it is not as it was published.
     pub(super) fn look(
         &self,
-        receipt: Option<&Receipt>,
+        receipt: Option<&mut Receipt>,
         draft: &mut PlanBuilder,
     ) -> Result<Observation, MergeError> {
         let disk = LookFailed::disk(self.target.path());
@@ -55,14 +56,16 @@ impl Keeper<'_> {
         let mut all = self.context.supplies.iter();
         if all.any(|supply| supply.installed.is_some()) {
             let receipt = receipt.ok_or_else(|| self.not_kept(RECEIPT_NAME))?;
-            let kept = self.listed(receipt)?;
-            self.check(&kept, draft).map_err(disk)??;
-            // A directory that is planned too is looked at as planned.
-            let is_new = |(path, _): &PathOfReceipt<'_>| !draft.operations().contains_key(*path);
-            let kept = kept.into_iter().filter(is_new);
-            let kept = kept.map(|(path, published)| (path.clone(), published.clone()));
-            let kept = kept.collect();
-            draft.keep(kept);
+            let mut is_kept = self.listed(receipt)?;
+            self.check(receipt, &mut is_kept, draft).map_err(disk)??;
+            let paths = std::mem::take(&mut receipt.paths);
+            let (mut kept, mut others) = (Vec::new(), Vec::new());
+            for (one, is_kept) in paths.into_iter().zip(is_kept) {
+                let side = if is_kept { &mut kept } else { &mut others };
+                side.push(one);
+            }
+            receipt.paths = others.into_iter().collect();
+            draft.keep(kept.into_iter().collect());
         }
         Ok(observe(fs, place, draft.operations(), &BTreeSet::new()).map_err(disk)?)
     }
@@ -71,9 +74,9 @@ impl Keeper<'_> {
         not_kept(self.target, what)
     }
 
-    /// The paths of the receipt that belong to what is kept, in its order: what the RECORDs list,
-    /// and the directories above.
-    fn listed<'r>(&'r self, receipt: &'r Receipt) -> Result<Vec<PathOfReceipt<'r>>, MergeError> {
+    /// Which paths of the receipt belong to what is kept, in its order: what the RECORDs list, and
+    /// the directories above.
+    fn listed(&self, receipt: &Receipt) -> Result<Vec<bool>, MergeError> {
         let mut marked = Marked::of(receipt, &self.context.layout.lib_path);
         let mut stay = BTreeSet::new();
         for supply in &self.context.supplies {
@@ -87,9 +90,11 @@ impl Keeper<'_> {
         // may have another time.
         let mut others = self.context.installed.iter();
         let shares = |other: &&Distribution| {
-            let list = self.list(other).unwrap_or_default();
-            let rows = wheel::record::rows(list).flatten();
-            !stay.contains(&*other.dir) && rows.into_iter().any(|(row, _)| marked.has(&row))
+            !stay.contains(&*other.dir) && {
+                let list = self.list(other).unwrap_or_default();
+                let mut rows = wheel::record::rows(list).flatten();
+                rows.any(|(row, _)| marked.has(&row))
+            }
         };
         if let Some(other) = others.find(shares) {
             return Err(self.not_kept(&other.dir));
@@ -146,26 +151,32 @@ impl Keeper<'_> {
         self.installed.iter().find(|one| one.path() == path)
     }
 
-    /// Checks that what is kept is as it was published, and that no file of it is planned.
-    fn check(&self, kept: &[PathOfReceipt<'_>], draft: &PlanBuilder) -> Looked<()> {
+    /// Checks that what is kept is as it was published, and that no file of it is planned. A
+    /// directory that is planned too is looked at as planned, and not kept.
+    fn check(&self, receipt: &Receipt, is_kept: &mut [bool], draft: &PlanBuilder) -> Looked<()> {
         let (fs, place) = (self.target.disk(), self.target.place());
         let before = self.receipt_time()?;
-        let published: BTreeMap<&RelPath, &PublishedPath> = kept.iter().copied().collect();
-        let paths = kept.iter().map(|(path, _)| *path);
-        let doubtful = observe_paths(fs, place, paths, |path, found| {
-            let published = published.get(path)?;
-            let is_planned = draft.operations().get(path);
-            let is_planned = is_planned.is_some_and(|of| !matches!(of.node, Node::Dir { .. }));
+        let mut kept = Vec::new();
+        let both = paired(&receipt.paths, draft.operations());
+        for ((path, published, planned), is_kept) in both.zip(is_kept).filter(|(_, it)| **it) {
+            match planned.map(|planned| &planned.node) {
+                None => kept.push((path, published)),
+                Some(Node::Dir { .. }) => *is_kept = false,
+                Some(Node::File { .. } | Node::Symlink { .. }) => {
+                    return Ok(Err(self.not_kept(path.as_str())));
+                }
+            }
+        }
+        let doubtful = observe_paths(fs, place, &kept, |path, published, found| {
             match unchanged(published, found.as_ref(), before) {
-                Some(true) if !is_planned => None,
-                Some(_) => Some((path.clone(), false)),
-                None => Some((path.clone(), !is_planned)),
+                Some(true) => None,
+                Some(false) => Some((path.clone(), None)),
+                None => Some((path.clone(), Some((*published).clone()))),
             }
         })?;
         let mut walk = Walk::new(fs, self.root);
-        for (path, is_to_read) in doubtful {
-            let published = published.get(&path).filter(|_| is_to_read);
-            let is_same = published.map(|of| is_as_published(&mut walk, &path, of));
+        for (path, to_read) in doubtful {
+            let is_same = to_read.map(|of| is_as_published(&mut walk, &path, &of));
             if !is_same.transpose()?.unwrap_or(false) {
                 return Ok(Err(self.not_kept(path.as_str())));
             }
@@ -183,17 +194,14 @@ impl Keeper<'_> {
     }
 }
 
-/// A path of a receipt.
-type PathOfReceipt<'r> = (&'r RelPath, &'r PublishedPath);
-
 /// The files of a receipt, by their paths in its order, and which of them are kept.
 struct Marked<'r> {
     site: &'r RelPath,
     /// Where each file below the directory of packages is in the order, by the rest of its path, as
     /// a RECORD has it.
-    inside: BTreeMap<&'r str, usize>,
+    inside: Vec<(&'r str, usize)>,
     /// Where the other files are, by their paths.
-    outside: BTreeMap<&'r str, usize>,
+    outside: Vec<(&'r str, usize)>,
     is_kept: Vec<bool>,
 }
 
@@ -201,8 +209,8 @@ impl<'r> Marked<'r> {
     fn of(receipt: &'r Receipt, site: &'r RelPath) -> Self {
         let mut marked = Self {
             site,
-            inside: BTreeMap::new(),
-            outside: BTreeMap::new(),
+            inside: Vec::new(),
+            outside: Vec::new(),
             is_kept: vec![false; receipt.paths.len()],
         };
         for (place, (path, published)) in receipt.paths.iter().enumerate() {
@@ -210,14 +218,17 @@ impl<'r> Marked<'r> {
             let row = below.and_then(|below| below.strip_prefix('/'));
             match (published, row) {
                 (PublishedPath::File { .. }, Some(row)) => {
-                    marked.inside.insert(row, place);
+                    marked.inside.push((row, place));
                 }
                 (PublishedPath::File { .. }, None) => {
-                    marked.outside.insert(path.as_str(), place);
+                    marked.outside.push((path.as_str(), place));
                 }
                 (PublishedPath::Dir { .. } | PublishedPath::Symlink { .. }, _) => {}
             }
         }
+        // The order of a receipt is that of its components.
+        marked.inside.sort_unstable();
+        marked.outside.sort_unstable();
         marked
     }
 
@@ -236,31 +247,36 @@ impl<'r> Marked<'r> {
     }
 
     fn place(&self, row: &str) -> Option<usize> {
-        let place = if row.starts_with("..") {
-            self.outside.get(lexical(self.site, row)?.as_str())
-        } else {
-            self.inside.get(row)
+        let of = |places: &[(&str, usize)], row: &str| {
+            let found = places.binary_search_by(|(path, _)| (*path).cmp(row));
+            places.get(found.ok()?).map(|(_, place)| *place)
         };
-        place.copied()
+        if row.starts_with("..") {
+            of(&self.outside, lexical(self.site, row)?.as_str())
+        } else {
+            of(&self.inside, row)
+        }
     }
 
     /// What is marked, with the directories above each.
-    fn with_directories(self, receipt: &'r Receipt) -> Vec<PathOfReceipt<'r>> {
-        let mut kept = Vec::new();
+    fn with_directories(mut self, receipt: &Receipt) -> Vec<bool> {
         // The directories above the current path that are not among the kept ones yet.
-        let mut above: Vec<PathOfReceipt<'r>> = Vec::new();
-        for ((path, published), is_kept) in receipt.paths.iter().zip(self.is_kept) {
-            while above.last().is_some_and(|(dir, _)| !path.is_below(dir)) {
+        let mut above: Vec<(usize, &RelPath)> = Vec::new();
+        for (place, (path, published)) in receipt.paths.iter().enumerate() {
+            while above.last().is_some_and(|(_, dir)| !path.is_below(dir)) {
                 above.pop();
             }
             if matches!(published, PublishedPath::Dir { .. }) {
-                above.push((path, published));
-            } else if is_kept {
-                kept.append(&mut above);
-                kept.push((path, published));
+                above.push((place, path));
+            } else if self.is_kept.get(place) == Some(&true) {
+                for (dir, _) in above.drain(..) {
+                    if let Some(is_kept) = self.is_kept.get_mut(dir) {
+                        *is_kept = true;
+                    }
+                }
             }
         }
-        kept
+        self.is_kept
     }
 }
 

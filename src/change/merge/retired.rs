@@ -65,7 +65,6 @@ impl Merge<'_> {
             let mut walk = Walk::new(self.fs, &self.root);
             for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
                 if planned.is_none()
-                    && !self.draft.kept().contains_key(path)
                     && !kept.contains(path)
                     && !stays.contains(path)
                     && !retired.contains(path)

@@ -220,7 +220,11 @@ pub(crate) fn decide(
         facts: search.facts.clone(),
         ..Search::new(fs, root, existing, context)
     };
-    let (one, other) = in_parallel(fs, || second.fates(one), || search.fates(other));
+    let (one, other) = if left.is_empty() {
+        (second.fates(one), search.fates(other))
+    } else {
+        in_parallel(fs, || second.fates(one), || search.fates(other))
+    };
     let mut facts = Vec::new();
     for Fates { list, checked } in [one?, other?] {
         found.checked.extend(checked);

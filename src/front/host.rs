@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use etcetera::BaseStrategy as _;
 use rvenv_journal::fs::Time;
 use thiserror::Error;
 
@@ -122,6 +123,7 @@ impl Host {
             alternatives: ALTERNATIVES.map(PathBuf::from).to_vec(),
             registered: python::registered(),
             cache_dir: cache.clone(),
+            config_dir: config_dir(),
             environment: environment.clone(),
         };
         let epoch = variable("SOURCE_DATE_EPOCH")
@@ -171,6 +173,12 @@ impl Host {
         let name = self.cwd.as_deref().and_then(Path::file_name);
         name.unwrap_or_default().to_string_lossy().into_owned()
     }
+}
+
+/// The directory of the user's own configuration; none if the system has no place for one.
+fn config_dir() -> Option<PathBuf> {
+    let usual = etcetera::choose_base_strategy().ok()?.config_dir();
+    usual.is_absolute().then_some(usual)
 }
 
 /// The home directory, which is searched for interpreters by default; else a line for the user that

@@ -36,6 +36,8 @@ pub struct Surroundings {
     pub registered: Vec<PathBuf>,
     /// Where answers are remembered; `None` asks every time.
     pub cache_dir: Option<Cache>,
+    /// The directory of the user's own configuration.
+    pub config_dir: Option<PathBuf>,
 }
 
 impl Surroundings {

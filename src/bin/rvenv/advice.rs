@@ -4,8 +4,6 @@
 //! The library's errors have the facts; advice is here and nowhere else.
 //! Read next: `dispatch.rs`.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 
 use rvenv::activation::quote_posix;
@@ -13,14 +11,13 @@ use rvenv::checks::CheckFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::ExistingError;
 use rvenv::hooks::HookError;
-use rvenv::host::file_size_max;
 use rvenv::provision::BytecodeLost;
 use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::raw::{
     Ending, Kept, LockError, PlanReadError, PublishError, RecoverError, StageError, TargetError,
-    WhyKept, counted,
+    WhyKept,
 };
 use rvenv_journal::{
     Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
@@ -29,6 +26,8 @@ use rvenv_journal::{
 use crate::shell_words::word;
 
 mod cache;
+mod cli_error;
+mod codes;
 mod interpreter;
 mod merging;
 mod request;
@@ -37,8 +36,13 @@ mod saved_plan;
 mod shortage;
 mod state;
 
+use self::cli_error::escape_lines;
 use self::merging::of_merge;
 
+#[cfg(test)]
+pub(crate) use cli_error::FailureJson;
+pub(crate) use cli_error::{CliError, forbidden};
+pub(crate) use codes::{Code, Exit, Explanation};
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
 pub(crate) use self::interpreter::{of_base, of_interpreter};
@@ -47,163 +51,12 @@ pub(crate) use self::resolving::of_resolving;
 pub(crate) use self::saved_plan::{of_rebuild, of_unsuited};
 pub(crate) use cache::{chmod, of_cache, private_by};
 
-/// How the command ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Exit {
-    Done = 0,
-    Failed = 1,
-    Usage = 2,
-    Precondition = 3,
-    Pending = 4,
-    NeedsPerson = 5,
-    InDoubt = 6,
-    Interrupted = 130,
-    Terminated = 143,
-}
-
-/// A failure in the form in which it is printed.
-#[derive(Debug)]
-pub(crate) struct CliError {
-    pub(crate) exit: Exit,
-    message: String,
-    causes: Vec<String>,
-    details: Vec<String>,
-    state: Option<State>,
-    /// Whether only a search failed, which could not change anything.
-    is_search: bool,
-    hint: Option<String>,
-}
-
-impl CliError {
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-            causes: Vec::new(),
-            details: Vec::new(),
-            state: None,
-            is_search: false,
-            hint: None,
-        }
-    }
-
-    pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
-        let mut told = Self::new(exit, escape_lines(&error.to_string()));
-        let mut next = error.source();
-        while let Some(cause) = next {
-            told.add_cause(cause, escape_lines(&cause.to_string()));
-            next = cause.source();
-        }
-        told
-    }
-
-    fn add_cause(&mut self, error: &(dyn Error + 'static), text: String) {
-        self.causes.push(text);
-        let error = error.downcast_ref::<io::Error>();
-        let limit = error.and_then(|error| exceeded(error).or(forbidden(error)));
-        if let Some(limit) = limit.filter(|limit| !self.details.contains(limit)) {
-            self.details.push(limit);
-        }
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
-    /// The state that the failure leaves.
-    pub(crate) fn leaving(mut self, state: State) -> Self {
-        self.state = Some(state);
-        self
-    }
-
-    /// Whether the failure contains these words of the system.
-    pub(crate) fn tells(&self, words: &str) -> bool {
-        let mut texts = self.causes.iter().chain(&self.details);
-        self.message.contains(words) || texts.any(|text| text.contains(words))
-    }
-
-    /// What exists in place of what was searched for; printed instead of the state, since a search
-    /// changes nothing.
-    pub(crate) fn instead(mut self, what: &str) -> Self {
-        self.details.insert(0, escape(what));
-        self.is_search = true;
-        self
-    }
-
-    /// The state of something that the command had not begun to change, unless more is known.
-    pub(crate) fn or_not_begun(mut self, effect: Effect) -> Self {
-        if !self.is_search {
-            self.state = self.state.or(effect.not_begun());
-        }
-        self
-    }
-
-    pub(crate) fn because(mut self, error: &(dyn Error + 'static)) -> Self {
-        self.add_cause(error, escape_lines(&error.to_string()));
-        self
-    }
-
-    /// The whole text, for standard error.
-    pub(crate) fn text(&self) -> String {
-        let mut text = format!("\x1b[31merror\x1b[0m: {}\n", self.message);
-        for cause in &self.causes {
-            let _infallible = writeln!(text, "  caused by: {cause}");
-        }
-        for detail in &self.details {
-            let _infallible = writeln!(text, "  {detail}");
-        }
-        if let Some(state) = self.state {
-            let _infallible = writeln!(text, "  {}", state.sentence());
-        }
-        if let Some(hint) = &self.hint {
-            let _infallible = writeln!(text, "\x1b[36mhint\x1b[0m: {hint}");
-        }
-        text
-    }
-}
-
-/// The limit that a write exceeded, if this process has one.
-fn exceeded(error: &io::Error) -> Option<String> {
-    if error.kind() != io::ErrorKind::FileTooLarge {
-        return None;
-    }
-    let limit = counted(file_size_max()?, "byte");
-    Some(format!(
-        "no file of this process may exceed {limit} (`ulimit -f`)"
-    ))
-}
-
-/// What can stop even root from changing an entry, if the system can show it.
-#[cfg(target_os = "linux")]
-pub(crate) fn forbidden(error: &io::Error) -> Option<String> {
-    let is_it = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
-    is_it.then(|| {
-        "`lsattr -d` shows whether the entry, or the directory that it is in, is immutable (`i`) \
-         or append-only (`a`)"
-            .to_owned()
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn forbidden(_error: &io::Error) -> Option<String> {
-    None
-}
-
-/// Escapes a message of rvenv's own, which may have several lines; quoted text was escaped where it
-/// was quoted.
-fn escape_lines(text: &str) -> String {
-    let lines: Vec<_> = text.split('\n').map(escape).collect();
-    lines.join("\n")
-}
-
-/// The exit code of an interruption, by the signal that arrived.
-pub(crate) fn interruption(terminated: bool) -> Exit {
+/// The code of an interruption, by the signal that arrived.
+pub(crate) fn interruption(terminated: bool) -> Code {
     if terminated {
-        Exit::Terminated
+        Code::Terminated
     } else {
-        Exit::Interrupted
+        Code::Interrupted
     }
 }
 
@@ -212,7 +65,7 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool, recovery: Recovery) ->
     let state = State::after(error, recovery);
     let mut told = of_run_anywhere(error, terminated).leaving(state);
     if state == State::InDoubt {
-        told.exit = Exit::InDoubt;
+        told.code = Code::InDoubt;
     }
     match state.way_out() {
         Some(hint) => told.hint(hint),
@@ -228,12 +81,12 @@ fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Prepare(failed) => of_prepare(failed),
         RunFailed::Stage(failed) => of_stage(failed, terminated),
         RunFailed::Publish(failed) => {
-            let exit = of_publication(failed, terminated);
-            CliError::of(exit, error).short_of(failed.shortage.as_deref())
+            let code = of_publication(failed, terminated);
+            CliError::of(code, error).short_of(failed.shortage.as_deref())
         }
-        RunFailed::End(_) => CliError::of(Exit::NeedsPerson, error),
+        RunFailed::End(_) => CliError::of(Code::CleanupUnfinished, error),
         RunFailed::Undo(failed) => {
-            let mut told = CliError::of(Exit::NeedsPerson, error);
+            let mut told = CliError::of(Code::UndoUnfinished, error);
             let why = failed.check.to_string();
             let why = why.split('\n').map(escape);
             told.details.extend(why);
@@ -243,47 +96,47 @@ fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
         RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
         RunFailed::Distributions { changes, .. } => {
-            let mut told = CliError::of(Exit::Precondition, error);
+            let mut told = CliError::of(Code::StalePlan, error);
             let changes = changes.iter();
             told.details = changes.map(|change| escape(&change.to_string())).collect();
             told.hint("make a new plan with `rvenv plan`")
         }
         RunFailed::Shared { .. } => {
-            CliError::of(Exit::Precondition, error).hint("make a new plan with `rvenv plan`")
+            CliError::of(Code::StalePlan, error).hint("make a new plan with `rvenv plan`")
         }
-        RunFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, error)
+        RunFailed::NotAnEnvironment { .. } => CliError::of(Code::UnsuitedPlan, error)
             .hint("a saved plan changes only environments; make a new plan with `rvenv plan`"),
     }
 }
 
-fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {
+fn of_publication(failed: &PublishFailed, terminated: bool) -> Code {
     match failed.source {
         PublishError::Interrupted => interruption(terminated),
-        PublishError::Changed(_) => Exit::Precondition,
+        PublishError::Changed(_) => Code::ChangedMeanwhile,
         // A step may remain taken: "failed" would promise that the target is as it was.
         PublishError::Disk(_) | PublishError::Step { .. } | PublishError::Moved
             if failed.aftermath == Aftermath::NeedsRecovery =>
         {
-            Exit::NeedsPerson
+            Code::PublishUnfinished
         }
         PublishError::Disk(_)
         | PublishError::Step { .. }
         | PublishError::Moved
-        | PublishError::Doubt(_) => Exit::Failed,
+        | PublishError::Doubt(_) => Code::PublishFailed,
     }
 }
 
 fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> CliError {
     match failed {
-        RollbackError::NoGeneration(_) => CliError::of(Exit::Precondition, error)
+        RollbackError::NoGeneration(_) => CliError::of(Code::NoGeneration, error)
             .hint("`--keep` makes a change keep what it replaces; upgrades keep it by default"),
         RollbackError::NoRecord { .. } => {
-            CliError::of(Exit::NeedsPerson, error).hint("look at what is named above")
+            CliError::of(Code::BadGeneration, error).hint("look at what is named above")
         }
         RollbackError::Mounted { .. } => {
-            CliError::of(Exit::Precondition, error).hint("unmount it, then run the command again")
+            CliError::of(Code::Mounted, error).hint("unmount it, then run the command again")
         }
-        RollbackError::Disk { .. } => CliError::of(Exit::Failed, error),
+        RollbackError::Disk { .. } => CliError::of(Code::Disk, error),
         RollbackError::Publish(failed) => {
             let told = CliError::of(of_publication(failed, terminated), error);
             if failed.may_go_by_smaller_steps() {
@@ -304,12 +157,12 @@ fn of_check(
     ending: &Ending,
     terminated: bool,
 ) -> CliError {
-    let exit = if matches!(failed, CheckFailed::Interrupted { .. }) {
-        interruption(terminated)
-    } else {
-        Exit::Failed
+    let code = match failed {
+        CheckFailed::Interrupted { .. } => interruption(terminated),
+        CheckFailed::Imports { .. } => Code::ImportFailed,
+        CheckFailed::Failed { .. } | CheckFailed::TimedOut { .. } | _ => Code::CheckFailed,
     };
-    let mut told = CliError::of(exit, error);
+    let mut told = CliError::of(code, error);
     if let CheckFailed::NotStarted { source, .. } = failed
         && source.kind() == io::ErrorKind::PermissionDenied
     {
@@ -326,7 +179,7 @@ fn of_check(
     }
     let changed = |kept: &&Kept| kept.why == WhyKept::Changed;
     if let Some(kept) = ending.kept.as_ref().filter(changed) {
-        told.exit = Exit::NeedsPerson;
+        told.code = Code::ChangedWhileChecked;
         told.details.push(format!(
             "another process changed the new files meanwhile; they are kept as generation {}",
             kept.generation
@@ -339,12 +192,20 @@ fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
     let lost = lost_bytecode(&failed.source);
     let interrupted = matches!(failed.source, StageError::Interrupted { .. })
         || matches!(lost, Some(BytecodeLost::Interrupted));
-    let exit = if interrupted {
-        interruption(terminated)
-    } else {
-        Exit::Failed
+    let code = match (&failed.source, &lost) {
+        _ if interrupted => interruption(terminated),
+        (_, Some(BytecodeLost::OtherPython)) => Code::StalePlan,
+        (_, Some(_)) => Code::CompileFailed,
+        (StageError::Content { .. }, None) => Code::Content,
+        (
+            StageError::Disk { .. }
+            | StageError::NoSymlinks { .. }
+            | StageError::Sharing { .. }
+            | StageError::Interrupted { .. },
+            None,
+        ) => Code::Disk,
     };
-    let told = CliError::of(exit, failed).short_of(failed.shortage.as_deref());
+    let told = CliError::of(code, failed).short_of(failed.shortage.as_deref());
     if failed.may_go_without_symlinks() {
         return told
             .hint("`rvenv create` plans again with copies where there are no symbolic links");
@@ -371,55 +232,66 @@ fn lost_bytecode(failed: &StageError) -> Option<&BytecodeLost> {
 /// Describes why there is no plan.
 pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
     match failed {
-        PlanFailed::Hook(HookError::Text(_)) => {
-            CliError::of(Exit::Usage, failed).hint("choose a text without that character")
-        }
-        PlanFailed::Hook(HookError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed)
-            .hint(format!(
-                "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), \
-                 or use `--without-pip`"
-            )),
-        PlanFailed::Hook(HookError::Owned { .. } | HookError::Collides { first: Some(_), .. }) => {
-            CliError::of(Exit::Failed, failed)
-                .hint("only one of the two can be installed: lock without the other")
-        }
-        PlanFailed::Hook(HookError::Locked(_) | HookError::Collides { .. }) => {
-            CliError::of(Exit::Failed, failed)
-                .hint("a wheel that is published so cannot be installed: lock another version")
-        }
-        PlanFailed::Hook(HookError::Wheel(_) | HookError::Install(_)) => {
-            CliError::of(Exit::Failed, failed)
-                .hint("reinstall that Python, name another with `--python`, or use `--without-pip`")
-        }
-        PlanFailed::Hook(_) | PlanFailed::Plan(_) | PlanFailed::Disk(_) => {
-            CliError::of(Exit::Failed, failed)
-        }
+        PlanFailed::Hook(hook) => of_hook(failed, hook),
+        PlanFailed::Plan(_) => CliError::of(Code::Collision, failed),
+        PlanFailed::Disk(_) => CliError::of(Code::Disk, failed),
         PlanFailed::Target(target) => of_target(failed, target),
         PlanFailed::Merge(error) => of_merge(failed, error),
         PlanFailed::Repair(error) => of_repair(failed, error),
-        PlanFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
+        PlanFailed::NotAnEnvironment { .. } => CliError::of(Code::UnsafeClear, failed)
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
-        PlanFailed::MoreThanAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
+        PlanFailed::MoreThanAnEnvironment { .. } => CliError::of(Code::UnsafeClear, failed)
             .hint("use `--force` if all of it may be deleted, or delete by hand what may go"),
-        PlanFailed::Whole(_) => CliError::of(Exit::Precondition, failed),
-        PlanFailed::Link { .. } => CliError::of(Exit::Precondition, failed)
+        PlanFailed::Whole(_) => CliError::of(Code::Occupied, failed),
+        PlanFailed::Link { .. } => CliError::of(Code::UnsafeClear, failed)
             .hint("name the directory itself, or use `--force` if all of it may be deleted"),
+    }
+}
+
+/// Describes why a hook could not plan.
+fn of_hook(failed: &PlanFailed, hook: &HookError) -> CliError {
+    match hook {
+        HookError::Text(_) => {
+            CliError::of(Code::BadText, failed).hint("choose a text without that character")
+        }
+        HookError::NoPip { minor, .. } => CliError::of(Code::NoPip, failed).hint(format!(
+            "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), or use \
+             `--without-pip`"
+        )),
+        HookError::Owned { .. } | HookError::Collides { first: Some(_), .. } => {
+            CliError::of(Code::Collision, failed)
+                .hint("only one of the two can be installed: lock without the other")
+        }
+        HookError::Locked(_) | HookError::Collides { .. } => CliError::of(Code::BadWheel, failed)
+            .hint("a wheel that is published so cannot be installed: lock another version"),
+        HookError::Wheel(_) | HookError::Install(_) => CliError::of(Code::BadWheel, failed)
+            .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
+        HookError::Plan(_) | HookError::Path(_) => CliError::of(Code::Collision, failed),
+        HookError::Layout(_)
+        | HookError::NothingToUpgrade(_)
+        | HookError::NotCompiled(_)
+        | HookError::NotDownloaded(_)
+        | HookError::NotGiven(_)
+        | HookError::NoProgram(_)
+        | HookError::NoLauncher(_)
+        | HookError::UnknownScm(_)
+        | HookError::Other(_) => CliError::of(Code::BrokenPython, failed),
     }
 }
 
 fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
     match error {
         RepairError::Merge(error) => of_merge(failed, error),
-        RepairError::Disk(_) | RepairError::Plan(_) => CliError::of(Exit::Failed, failed),
-        RepairError::NoReceipt(_) => CliError::of(Exit::Precondition, failed).hint(
+        RepairError::Disk(_) | RepairError::Plan(_) => CliError::of(Code::Disk, failed),
+        RepairError::NoReceipt(_) => CliError::of(Code::Unpublished, failed).hint(
             "bring it under management with `rvenv upgrade`, or replace it with `rvenv \
              create --clear`",
         ),
-        RepairError::NoSource { .. } => CliError::of(Exit::Failed, failed).hint(
+        RepairError::NoSource { .. } => CliError::of(Code::NoSource, failed).hint(
             "the base Python may have changed: `rvenv upgrade` brings the environment to \
              what it is now",
         ),
-        RepairError::NoChoices(_) => CliError::of(Exit::Failed, failed).hint(
+        RepairError::NoChoices(_) => CliError::of(Code::NoSource, failed).hint(
             "`rvenv create` with the options that you want writes it again, and keeps everything \
              else",
         ),
@@ -432,42 +304,46 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
                 words.join(" ")
             );
             let may_find = packages.iter().any(|one| !one.is_egg);
-            CliError::of(Exit::Precondition, failed).hint(if may_find {
+            CliError::of(Code::NoReplacement, failed).hint(if may_find {
                 format!("name where wheels are with `--find-links` or `--index-url`, or {command}")
             } else {
                 command
             })
         }
-        RepairError::OtherPython { .. } => CliError::of(Exit::Precondition, failed).hint(
+        RepairError::OtherPython { .. } => CliError::of(Code::OtherPython, failed).hint(
             "a repair keeps the minor version, and with it the packages: `rvenv upgrade` changes \
              it",
         ),
-        RepairError::Left { .. } => CliError::of(Exit::Failed, failed)
+        RepairError::Left { .. } => CliError::of(Code::NoSource, failed)
             .hint("`rvenv verify` names all of it; what it names must be mended by hand"),
-        RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
+        RepairError::Modes { .. } => CliError::of(Code::ClosedDirectories, failed)
             .hint("give the directories their modes with `chmod`, then repair again"),
     }
 }
 
 /// Describes why an existing environment cannot be used.
 pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
-    let hint = match failed {
-        ExistingError::NoConfig(_) => "name an environment, or make one with `rvenv create`",
-        ExistingError::Config { .. } | ExistingError::Link(_) | ExistingError::Disk { .. } | _ => {
-            "replace it with `rvenv create --clear`, or name another environment"
-        }
+    let (code, hint) = match failed {
+        ExistingError::NoConfig(_) => (
+            Code::NoEnvironment,
+            "name an environment, or make one with `rvenv create`",
+        ),
+        ExistingError::Config { .. } | ExistingError::Link(_) | ExistingError::Disk { .. } | _ => (
+            Code::BadEnvironment,
+            "replace it with `rvenv create --clear`, or name another environment",
+        ),
     };
-    CliError::of(Exit::Precondition, failed).hint(hint)
+    CliError::of(code, failed).hint(hint)
 }
 
 /// Describes why an environment could not be verified.
 pub(crate) fn of_verify(failed: &VerifyFailed) -> CliError {
     match failed {
         VerifyFailed::Absent(_) | VerifyFailed::NotAnEnvironment(_) => {
-            CliError::of(Exit::Precondition, failed)
+            CliError::of(Code::NoEnvironment, failed)
                 .hint("name a virtual environment, or make one with `rvenv create`")
         }
-        VerifyFailed::Disk(_) => CliError::of(Exit::Failed, failed)
+        VerifyFailed::Disk(_) => CliError::of(Code::Disk, failed)
             .hint("run as a user who may read all of the environment"),
     }
 }
@@ -479,21 +355,28 @@ pub(crate) fn of_verify_target(failed: TargetError) -> CliError {
 
 fn of_target(failed: &PlanFailed, target: &TargetError) -> CliError {
     match target {
-        TargetError::Disk { .. } => CliError::of(Exit::Failed, failed)
+        TargetError::Disk { .. } => CliError::of(Code::Disk, failed)
             .hint("the directory above the target must be one that you may read and write"),
-        TargetError::NoParent(_) => CliError::of(Exit::Precondition, failed)
+        TargetError::NoParent(_) => CliError::of(Code::BadTarget, failed)
             .hint("make that directory, or name another target"),
         TargetError::NoName(_)
         | TargetError::NotUtf8(_)
         | TargetError::NotADirectory(_)
         | TargetError::Dangling { .. }
-        | TargetError::Chain { .. } => CliError::of(Exit::Precondition, failed)
+        | TargetError::Chain { .. } => CliError::of(Code::BadTarget, failed)
             .hint("name another directory, or move away what is in the way"),
     }
 }
 
 fn of_lock(error: &RunFailed, failed: &LockError) -> CliError {
-    let told = CliError::of(Exit::Failed, error);
+    let code = match failed {
+        LockError::Busy { .. } => Code::TargetBusy,
+        LockError::Foreign { .. }
+        | LockError::Linked(_)
+        | LockError::Disk { .. }
+        | LockError::NoLocks(_) => Code::TargetLock,
+    };
+    let told = CliError::of(code, error);
     match failed {
         LockError::Busy { .. } => told.hint("wait for it, or wait longer with `--wait SECONDS`"),
         LockError::Foreign { .. } => {
@@ -507,66 +390,71 @@ fn of_lock(error: &RunFailed, failed: &LockError) -> CliError {
 }
 
 fn of_recovery(failed: &RecoverError) -> CliError {
-    let (exit, hint) = match failed {
+    let (code, hint) = match failed {
         RecoverError::Doubt { .. } => (
-            Exit::InDoubt,
+            Code::InDoubt,
             "check the disk, reboot, then run `rvenv recover` on the target",
         ),
         RecoverError::End { .. } | RecoverError::Disk { .. } => (
-            Exit::NeedsPerson,
+            Code::RecoveryUnfinished,
             "fix the cause named above, then run `rvenv recover` on the target again",
         ),
         RecoverError::Foreign { .. }
         | RecoverError::Several { .. }
         | RecoverError::Refused { .. } => (
-            Exit::NeedsPerson,
+            Code::RecoveryRefused,
             "look at what is named above, move it away, then run `rvenv recover` on the target \
              again",
         ),
     };
-    CliError::of(exit, failed).hint(hint)
+    CliError::of(code, failed).hint(hint)
 }
 
 fn of_prepare(failed: &PrepareError) -> CliError {
     match failed {
         PrepareError::Stale { reasons, .. } => {
-            let mut told = CliError::of(Exit::Precondition, failed);
+            let mut told = CliError::of(Code::StalePlan, failed);
             told.details = reasons
                 .iter()
                 .map(|stale| escape(&format!("`{}` {}", stale.path, stale.why)))
                 .collect();
             told.hint("make a new plan with `rvenv plan`")
         }
-        PrepareError::Mounted { .. } => CliError::of(Exit::Precondition, failed)
+        PrepareError::Mounted { .. } => CliError::of(Code::Mounted, failed)
             .hint("unmount it, or build the environment elsewhere"),
-        PrepareError::Unnumbered { .. } => CliError::of(Exit::Precondition, failed).hint(
+        PrepareError::Unnumbered { .. } => CliError::of(Code::Occupied, failed).hint(
             "move away or delete what is named above: rvenv counts from 1 and did not create it",
         ),
-        PrepareError::Cover { .. } => CliError::of(Exit::Precondition, failed)
+        PrepareError::Cover { .. } => CliError::of(Code::Occupied, failed)
             .hint("move it away, or use `--clear` to replace the environment"),
         PrepareError::NothingToDo(_) | PrepareError::Disk { .. } => {
-            CliError::of(Exit::Failed, failed)
+            CliError::of(Code::Disk, failed)
         }
     }
 }
 
+/// Describes a command line that clap refused, from its text.
+pub(crate) fn of_usage(text: &str) -> CliError {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    let mut told = CliError::new(Code::Usage, escape(message));
+    told.details = lines.map(escape).collect();
+    told
+}
+
 /// Reports that data could not be written to standard output.
 pub(crate) fn of_output(failed: &io::Error) -> CliError {
-    CliError::new(Exit::Failed, "cannot write to standard output")
+    CliError::new(Code::OutputLost, "cannot write to standard output")
         .because(failed)
         .hint("send standard output elsewhere, then run the command again")
 }
 
 /// Describes why a plan file was refused.
 pub(crate) fn of_plan_file(shown: &str, failed: &PlanReadError) -> CliError {
-    let told = CliError::of(Exit::Failed, failed);
+    let mut told = CliError::of(Code::BadPlanFile, failed);
     let message = format!("{shown} is not a plan that can be applied");
-    let mut causes = vec![told.message];
-    causes.extend(told.causes);
-    CliError {
-        message,
-        causes,
-        ..CliError::new(Exit::Failed, "")
-    }
-    .hint("make a new plan with `rvenv plan -o FILE`")
+    let reason = std::mem::replace(&mut told.message, message);
+    told.causes.insert(0, reason);
+    told.hint("make a new plan with `rvenv plan -o FILE`")
 }

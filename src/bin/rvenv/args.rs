@@ -10,21 +10,26 @@ use std::path::PathBuf;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches, Parser, Subcommand,
+    ValueEnum, ValueHint,
+};
 
+mod about;
 mod clone;
 mod look;
 mod packages;
 mod saved_plan;
 mod shared;
 
+pub(crate) use about::{CompletionsArgs, ExplainArgs, ManArgs, ShellArg};
 pub(crate) use clone::CloneArgs;
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
-    CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg,
-    LinkModeArg, LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
+    CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, LinkModeArg,
+    LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, TARGET};
 
@@ -57,6 +62,10 @@ pub(crate) struct Cli {
     /// Print more: every path of a plan or report, and how files and programs are used
     #[arg(short, long, global = true, display_order = LAST + 1)]
     pub(crate) verbose: bool,
+
+    /// Print one JSON object, also when the command fails; docs/schema has its form
+    #[arg(long, global = true, display_order = LAST - 1)]
+    pub(crate) json: bool,
 
     /// Choose when to use colour
     #[arg(
@@ -95,6 +104,13 @@ pub(crate) enum Colour {
     Always,
     /// Never use colour
     Never,
+}
+
+/// The whole command line, with the arguments of every command.
+pub(crate) fn command() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
 }
 
 /// The arguments of a command, built only if this command was typed.
@@ -282,6 +298,27 @@ pub(crate) enum Command {
     /// commands that run at the same time. Environments keep the files that they share with it.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Show the settings, and where each comes from
+    ///
+    /// An option that is not typed has its value from `RVENV_*`, such as `RVENV_LINK_MODE`; else
+    /// from the nearest `rvenv.toml` or `[tool.rvenv]` of a `pyproject.toml` upwards; else from
+    /// `rvenv/rvenv.toml` in the user's configuration directory. The keys are the names of the
+    /// options.
+    Config,
+    /// Explain the code of an error
+    ///
+    /// Says what the code means, in which state the target is, and what to do. Without a code,
+    /// lists all of them. A code keeps its name and its meaning.
+    Explain(Deferred<ExplainArgs>),
+    /// Print the completions of a shell
+    ///
+    /// A script for the shell to read at its start. `rvenv help` and the manual pages that `rvenv
+    /// man` writes describe the same commands and options.
+    Completions(Deferred<CompletionsArgs>),
+    /// Write manual pages into a directory
+    ///
+    /// One page for each command, in the section 1. Pages of the same names are replaced.
+    Man(Deferred<ManArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -304,9 +341,6 @@ pub(crate) struct PythonArgs {
     /// A version (3.12, 3.13t, pypy3.9, cpython@3.12, >=3.9,<3.12), a name (python3) or a path
     #[arg(value_name = "REQUEST")]
     pub(crate) request: Option<OsString>,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -319,7 +353,7 @@ pub(crate) enum CacheCommand {
     ///
     /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when
     /// something differed. `rvenv verify` compares an environment.
-    Verify(JsonArg),
+    Verify,
     /// Delete what is unused
     ///
     /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels
@@ -331,7 +365,7 @@ pub(crate) enum CacheCommand {
     /// Delete everything, except what another process is unpacking
     ///
     /// Environments keep working. `rvenv cache prune` deletes only what is unused.
-    Clear(JsonArg),
+    Clear,
 }
 
 #[derive(Debug, Args)]
@@ -340,16 +374,13 @@ pub(crate) struct CachePruneArgs {
     /// environments
     #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = TARGET)]
     pub(crate) unused_for: u32,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     /// Directories of the environments, changed from left to right until one fails; the default is
     /// `.venv`
-    #[arg(value_name = "ENV_DIR")]
+    #[arg(value_name = "ENV_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) env_dirs: Vec<OsString>,
 
     #[command(flatten)]
@@ -412,7 +443,7 @@ impl Args for UpgradeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Directory of the environment; the default is `.venv`
-    #[arg(value_name = "ENV_DIR")]
+    #[arg(value_name = "ENV_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) env_dir: Option<OsString>,
 
     #[command(flatten)]
@@ -424,10 +455,6 @@ pub(crate) struct PlanArgs {
     /// into. With `-`, nothing but the plan is printed, as with `--json`.
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) out: Option<PathBuf>,
-
-    /// Print the plan as JSON
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
 
     /// Print only a digest of what will be published, as a key of a cache
     ///
@@ -528,7 +555,7 @@ pub(crate) struct RollbackArgs {
 pub(crate) struct RecoverArgs {
     /// Directories of the environments; the default is `VIRTUAL_ENV`, else the nearest `.venv`
     /// upwards
-    #[arg(value_name = "ENV_DIR")]
+    #[arg(value_name = "ENV_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) env_dirs: Vec<OsString>,
 
     #[command(flatten)]
@@ -558,7 +585,4 @@ pub(crate) struct GenerationsArgs {
     /// Show what --prune would delete, and write nothing
     #[arg(long, requires = "prune", help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }

@@ -8,9 +8,12 @@ use std::ffi::OsString;
 use clap::Parser as _;
 use rvenv::render::escape;
 
-use crate::advice::{CliError, Effect, Exit, private_by};
+use crate::advice::{CliError, Code, Effect, Exit, of_usage, private_by};
 use crate::args::{CacheCommand, Cli, Colour, Command, Deferred};
+use crate::commands::explain::explain;
+use crate::commands::manual::{completions, man};
 use crate::session::Session;
+use crate::settings;
 use crate::terminal::{Terminal, Volume};
 use crate::too_long;
 use crate::world::World;
@@ -20,32 +23,78 @@ pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
     let typed: Vec<OsString> = typed.into_iter().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
-        Err(error) => return tell_parsing(&error),
+        Err(error) => return tell_parsing(&error, &typed),
     };
+    let terminal = terminal(&cli);
+    let done = without_world(&cli, terminal).unwrap_or_else(|| in_world(&cli, &typed));
+    match done {
+        Ok(exit) => exit,
+        Err(error) => {
+            let error = error.or_not_begun(effect(&cli.command));
+            if cli.json {
+                tell_json(terminal, &error);
+            }
+            terminal.error(&error.text());
+            error.exit()
+        }
+    }
+}
+
+fn terminal(cli: &Cli) -> Terminal {
     let volume = match (cli.quiet, cli.verbose) {
         (true, _) => Volume::Quiet,
         (false, true) => Volume::Verbose,
         (false, false) => Volume::Normal,
     };
-    let terminal = Terminal::new(volume, cli.color);
-    let done = World::read().and_then(|world| {
-        let done = dispatch(&Session::new(terminal, &world), &cli.command);
-        done.map_err(|error| {
-            if error.tells(&too_long::words()) {
-                error.hint(too_long::hint(&typed, &world.surroundings.cwd))
-            } else {
-                error
-            }
-        })
-    });
-    match done {
-        Ok(exit) => exit,
-        Err(error) => {
-            let error = error.or_not_begun(effect(&cli.command));
-            terminal.error(&error.text());
-            error.exit
-        }
+    Terminal::new(volume, cli.color)
+}
+
+/// Carries out a command that needs nothing of the machine.
+fn without_world(cli: &Cli, terminal: Terminal) -> Option<Result<Exit, CliError>> {
+    match &cli.command {
+        Command::Explain(Deferred(args)) => Some(explain(terminal, cli.json, args)),
+        Command::Completions(Deferred(args)) => Some(completions(terminal, cli.json, args)),
+        Command::Man(Deferred(args)) => Some(man(terminal, cli.json, args)),
+        Command::Create(_)
+        | Command::Upgrade(_)
+        | Command::Sync(_)
+        | Command::Install(_)
+        | Command::Uninstall(_)
+        | Command::Plan(_)
+        | Command::Lock(_)
+        | Command::Apply(_)
+        | Command::Show(_)
+        | Command::Status(_)
+        | Command::Verify(_)
+        | Command::Repair(_)
+        | Command::Rollback(_)
+        | Command::Generations(_)
+        | Command::Recover(_)
+        | Command::Python(_)
+        | Command::Cache(_)
+        | Command::Config
+        | Command::List(_)
+        | Command::Clone(_) => None,
     }
+}
+
+fn in_world(cli: &Cli, typed: &[OsString]) -> Result<Exit, CliError> {
+    let world = World::read()?;
+    let found = settings::found(&world)?;
+    // Most command lines are complete as they were typed.
+    let settled = match found.as_slice() {
+        [] => None,
+        found => Some(settings::settled(typed, found)?),
+    };
+    let cli = settled.as_ref().unwrap_or(cli);
+    let session = Session::new(terminal(cli), &world, cli.json);
+    dispatch(&session, &cli.command).map_err(|error| {
+        if error.tells(&too_long::words()) {
+            error.hint(too_long::hint(typed, &world.surroundings.cwd))
+        } else {
+            error
+        }
+    })
 }
 
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> {
@@ -72,7 +121,11 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::List(_)
         | Command::Status(_)
         | Command::Verify(_)
-        | Command::Cache(_) => {}
+        | Command::Cache(_)
+        | Command::Config
+        | Command::Explain(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {}
     }
     match command {
         Command::Create(Deferred(args)) => session.create(args),
@@ -96,6 +149,10 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Verify(Deferred(args)) => session.verify(args),
         Command::Python(command) => session.python(command),
         Command::Cache(command) => session.cache(command),
+        Command::Config => session.config(),
+        Command::Explain(Deferred(args)) => explain(session.terminal, session.json, args),
+        Command::Completions(Deferred(args)) => completions(session.terminal, session.json, args),
+        Command::Man(Deferred(args)) => man(session.terminal, session.json, args),
     }
 }
 
@@ -149,26 +206,40 @@ fn effect(command: &Command) -> Effect {
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Python(_)
+        | Command::Config
+        | Command::Explain(_)
+        | Command::Completions(_)
+        | Command::Man(_)
         | Command::Cache(CacheCommand::Dir) => Effect::Nothing,
-        Command::Cache(
-            CacheCommand::Verify(_) | CacheCommand::Prune(_) | CacheCommand::Clear(_),
-        ) => Effect::Cache,
+        Command::Cache(CacheCommand::Verify | CacheCommand::Prune(_) | CacheCommand::Clear) => {
+            Effect::Cache
+        }
     }
 }
 
+/// Prints an error as JSON. If standard output takes nothing, the text on standard error has all.
+fn tell_json(terminal: Terminal, error: &CliError) {
+    let text = serde_json::to_string_pretty(&error.json()).unwrap_or_default();
+    let _lost = terminal.json(&format!("{text}\n"));
+}
+
 /// Help and version are data; every other output of clap is a usage error.
-fn tell_parsing(said: &clap::Error) -> Exit {
+fn tell_parsing(said: &clap::Error, typed: &[OsString]) -> Exit {
     let terminal = Terminal::new(Volume::Normal, Colour::Auto);
     let text = said.render().ansi().to_string();
     if said.use_stderr() {
-        terminal.error(&text);
+        let mut options = typed.iter().take_while(|word| *word != "--");
+        if options.any(|word| word == "--json") {
+            tell_json(terminal, &of_usage(&said.render().to_string()));
+        }
+        terminal.error(&text.replacen("error:", &format!("error[{}]:", Code::Usage.name()), 1));
         return Exit::Usage;
     }
     match terminal.data(&text) {
         Ok(()) => Exit::Done,
         Err(error) => {
             terminal.error(&error.text());
-            error.exit
+            error.exit()
         }
     }
 }
@@ -181,7 +252,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 31] = [
+        let cases: [(&[&str], Option<State>); 33] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -208,6 +279,8 @@ mod tests {
             (&["python", "list"], None),
             (&["python", "find"], None),
             (&["cache", "dir"], None),
+            (&["explain"], None),
+            (&["config"], None),
             (&["cache", "verify"], Some(State::CacheAsBefore)),
             (&["cache", "prune"], Some(State::CacheAsBefore)),
             (&["cache", "clear"], Some(State::CacheAsBefore)),

@@ -11,7 +11,7 @@ use rvenv::checks::{self, OtherOwner};
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::escape;
 
-use crate::advice::{CliError, Exit};
+use crate::advice::{CliError, Code};
 use crate::args::EnvDirArg;
 use crate::session::Session;
 
@@ -74,7 +74,7 @@ impl Session<'_> {
         }
         let found = nearest.ok_or_else(|| {
             CliError::new(
-                Exit::Precondition,
+                Code::NoEnvironment,
                 "no environment is active, and there is no `.venv` here or above",
             )
             .hint("name one, or make one with `rvenv create`")
@@ -85,7 +85,7 @@ impl Session<'_> {
                 matches!(other, OtherOwner::Part { .. } | OtherOwner::Above { .. })
             });
             other.map_or(Ok(()), |other| {
-                let refused = CliError::new(Exit::Precondition, escape(&other.to_string()));
+                let refused = CliError::new(Code::OtherOwner, escape(&other.to_string()));
                 let env = shown(&found);
                 Err(refused.hint(format!(
                     "run as that user, or name `{env}` if you trust them"

@@ -11,7 +11,7 @@ use rvenv::python::Checkout;
 use rvenv::render::escape;
 use rvenv_journal::Fs as _;
 
-use crate::advice::{CliError, Exit, chmod};
+use crate::advice::{CliError, Code, chmod};
 use crate::session::Session;
 
 /// More than any real `pyvenv.cfg` has.
@@ -125,7 +125,7 @@ pub(crate) fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
 pub(crate) fn allow(other: Option<OtherOwner>, allowed: bool) -> Result<(), CliError> {
     match other {
         Some(other) if !allowed => {
-            let refused = CliError::new(Exit::Precondition, escape(&other.to_string()));
+            let refused = CliError::new(Code::OtherOwner, escape(&other.to_string()));
             Err(refused.hint(way_out(&other)))
         }
         Some(_) | None => Ok(()),

@@ -18,6 +18,7 @@ mod packages;
 mod plan_file;
 mod progress;
 mod session;
+mod settings;
 mod shell_words;
 mod signals;
 mod terminal;

@@ -32,7 +32,7 @@ use rvenv_journal::raw::{PLAN_BYTES_MAX, counted};
 use self::other as system;
 #[cfg(unix)]
 use self::unix as system;
-use crate::advice::{CliError, Exit, State, interruption};
+use crate::advice::{CliError, Code, State, interruption};
 use crate::signals::Signals;
 
 /// The name that means standard input or standard output.
@@ -130,7 +130,7 @@ impl Out {
         saved.map_err(|error| {
             let mut told = not_saved(document.noun(), given, &error).leaving(state);
             if signals.any() {
-                told.exit = interruption(signals.terminated());
+                told.code = interruption(signals.terminated());
             }
             told
         })
@@ -146,7 +146,7 @@ pub(crate) fn read(given: &Path, signals: &Signals) -> Result<Vec<u8>, CliError>
         if signals.any() {
             return CliError::new(interruption(signals.terminated()), message).because(&error);
         }
-        CliError::new(Exit::Failed, message)
+        CliError::new(Code::BadPlanFile, message)
             .because(&error)
             .hint("make one with `rvenv plan -o FILE`")
     })?;
@@ -158,7 +158,7 @@ pub(crate) fn read(given: &Path, signals: &Signals) -> Result<Vec<u8>, CliError>
         };
         let message = format!("{shown} is not a plan that can be applied");
         let empty = io::Error::new(ErrorKind::UnexpectedEof, "it is empty");
-        return Err(CliError::new(Exit::Failed, message)
+        return Err(CliError::new(Code::BadPlanFile, message)
             .because(&empty)
             .hint(hint));
     }
@@ -176,9 +176,12 @@ pub(crate) fn shown_input(given: &Path) -> String {
 
 fn not_saved(noun: &str, given: &Path, error: &io::Error) -> CliError {
     let shown = escape(&given.to_string_lossy());
-    CliError::new(Exit::Failed, format!("cannot save the {noun} to `{shown}`"))
-        .because(error)
-        .hint("name a file in an existing, writable directory")
+    CliError::new(
+        Code::NotSaved,
+        format!("cannot save the {noun} to `{shown}`"),
+    )
+    .because(error)
+    .hint("name a file in an existing, writable directory")
 }
 
 fn directory_of(file: &Path) -> &Path {

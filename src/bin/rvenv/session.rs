@@ -25,15 +25,18 @@ use crate::world::World;
 
 pub(crate) struct Session<'a> {
     pub(crate) terminal: Terminal,
+    /// Whether the report is one JSON object.
+    pub(crate) json: bool,
     pub(crate) world: &'a World,
     pub(crate) signals: Signals,
     pub(crate) fs: RealFs,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(terminal: Terminal, world: &'a World) -> Self {
+    pub(crate) fn new(terminal: Terminal, world: &'a World, json: bool) -> Self {
         Self {
             terminal,
+            json,
             world,
             signals: Signals::catch(),
             fs: RealFs::new(),

@@ -9,7 +9,7 @@ use std::ops::Deref;
 
 use rvenv::host::{CacheUnusable, Host, HostError};
 
-use crate::advice::{CliError, Exit, chmod};
+use crate::advice::{CliError, Code, chmod};
 
 /// The facts about the process.
 #[derive(Debug)]
@@ -41,7 +41,11 @@ impl World {
 }
 
 fn usage(error: &HostError) -> CliError {
-    let refused = CliError::new(Exit::Usage, error.to_string());
+    let code = match error {
+        HostError::NotUtf8(_) | HostError::Empty | HostError::Text(_) => Code::BadText,
+        HostError::Cache { .. } | HostError::Epoch(_) | HostError::NoCwd(_) => Code::BadSetting,
+    };
+    let refused = CliError::new(code, error.to_string());
     match error {
         HostError::NotUtf8(_) => refused.hint("choose a path in UTF-8"),
         HostError::Empty => refused.hint("use `.` for the working directory"),

@@ -127,7 +127,7 @@ fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
     sandbox.scratch.rvenv(&allowed).ok();
     let told = |said: String| {
         assert!(said.contains("--allow-lost"), "{said}");
-        let line = said.lines().find(|line| line.starts_with("error: "));
+        let line = said.lines().find(|line| line.starts_with("error["));
         let work = sandbox.path("").display().to_string();
         line.unwrap().replace(work.trim_end_matches('/'), "[work]")
     };

@@ -43,29 +43,29 @@ fn a_target_that_is_no_directory_is_refused() {
     let said = ["file", "file/E", "dangling", "loop", "/"]
         .map(|path| create_refused(&scratch, &[path], 3));
     insta::assert_snapshot!(said.join("\n"), @r#"
-    error: `[work]/file` is not a directory
+    error[bad-target]: `[work]/file` is not a directory
       the target is as it was before
     hint: name another directory, or move away what is in the way
 
-    error: `[work]/file` is not a directory
+    error[bad-target]: `[work]/file` is not a directory
       the target is as it was before
     hint: name another directory, or move away what is in the way
 
-    error: `[work]/dangling` is a symbolic link to `[work]/nowhere`, which does not exist
+    error[bad-target]: `[work]/dangling` is a symbolic link to `[work]/nowhere`, which does not exist
       the target is as it was before
     hint: name another directory, or move away what is in the way
 
-    error: `[work]/loop` is a symbolic link to `[work]/loop`, which is a symbolic link too; only one is followed
+    error[bad-target]: `[work]/loop` is a symbolic link to `[work]/loop`, which is a symbolic link too; only one is followed
       the target is as it was before
     hint: name another directory, or move away what is in the way
 
-    error: `/` does not end with the name of a directory
+    error[bad-target]: `/` does not end with the name of a directory
       the target is as it was before
     hint: name another directory, or move away what is in the way
     "#);
     let said = create_refused(&scratch, &["file", "--clear", "--force"], 3);
     assert!(
-        said.starts_with("error: `[work]/file` is not a directory\n"),
+        said.starts_with("error[bad-target]: `[work]/file` is not a directory\n"),
         "{said}"
     );
 }
@@ -82,23 +82,23 @@ fn a_path_or_prompt_that_would_break_the_environment_is_refused() {
         create_refused(&scratch, &[not_utf8], 2),
     ];
     insta::assert_snapshot!(said.join("\n"), @r#"
-    error: the path `[work]/a:b` has a `:`, which separates the directories of PATH
+    error[bad-text]: the path `[work]/a:b` has a `:`, which separates the directories of PATH
       the target is as it was before
     hint: choose a path without that character
 
-    error: the path `[work]/a\nb` has a control character, which could forge a line of pyvenv.cfg
+    error[bad-text]: the path `[work]/a\nb` has a control character, which could forge a line of pyvenv.cfg
       the target is as it was before
     hint: choose a path without that character
 
-    error: the prompt `a\nhome = /` has a control character, which could forge a line of pyvenv.cfg
+    error[bad-text]: the prompt `a\nhome = /` has a control character, which could forge a line of pyvenv.cfg
       the target is as it was before
     hint: choose a text without that character
 
-    error: the prompt `\u{1b}[31m` has a control character, which could forge a line of pyvenv.cfg
+    error[bad-text]: the prompt `\u{1b}[31m` has a control character, which could forge a line of pyvenv.cfg
       the target is as it was before
     hint: choose a text without that character
 
-    error: the path `a\xffb` is not UTF-8, and an environment's scripts and pyvenv.cfg must be
+    error[bad-text]: the path `a\xffb` is not UTF-8, and an environment's scripts and pyvenv.cfg must be
       the target is as it was before
     hint: choose a path in UTF-8
     "#);
@@ -107,12 +107,7 @@ fn a_path_or_prompt_that_would_break_the_environment_is_refused() {
 #[test]
 fn what_is_typed_wrong_is_a_usage_error() {
     let scratch = played();
-    for wrong in [
-        &[] as &[&str],
-        &["create"],
-        &["bogus"],
-        &["create", "--bogus", "E"],
-    ] {
+    for wrong in [&[] as &[&str], &["bogus"], &["create", "--bogus", "E"]] {
         let said = refused(&scratch, wrong, 2);
         assert!(said.contains("Usage: rvenv"), "{said}");
     }
@@ -145,37 +140,37 @@ fn a_python_that_cannot_be_had_is_named() {
     let said = ["./crash", "./mute", "./liar", "./absent", "nosuch"].map(create);
     let said = without_places(&said.join("\n"));
     insta::assert_snapshot!(said, @r#"
-    error: `[work]/crash` did not run: exit code 127; it said:
+    error[broken-python]: `[work]/crash` did not run: exit code 127; it said:
       broken library
       the target is as it was before
     hint: name an interpreter with `--python PATH`
 
-    error: `[work]/mute` is not a usable Python interpreter: it printed no answer to the probe
+    error[broken-python]: `[work]/mute` is not a usable Python interpreter: it printed no answer to the probe
       the target is as it was before
     hint: name an interpreter with `--python PATH`
 
-    error: `[work]/liar` is not a usable Python interpreter: its answer to the probe is malformed: missing field `version` at line 1 column 2
+    error[broken-python]: `[work]/liar` is not a usable Python interpreter: its answer to the probe is malformed: missing field `version` at line 1 column 2
       the target is as it was before
     hint: name an interpreter with `--python PATH`
 
-    error: found no usable interpreter for `[work]/absent`; tried:
+    error[no-python]: found no usable interpreter for `[work]/absent`; tried:
       `[work]/absent`: No such file or directory (os error 2)
       the target is as it was before
     hint: name an interpreter with `--python PATH`
 
-    error: found no usable interpreter for `nosuch`
+    error[no-python]: found no usable interpreter for `nosuch`
       [what there is]
     hint: install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; `-v` says where rvenv looked
     "#);
     let said = create("3.99");
     assert!(
-        said.starts_with("error: found no usable interpreter for `Python 3.99`"),
+        said.starts_with("error[no-python]: found no usable interpreter for `Python 3.99`"),
         "{said}"
     );
     let mut command = scratch.command(&["create", "E"]);
     let said = refused_by(&scratch, command.env("PATH", scratch.path("")), 1);
     insta::assert_snapshot!(without_places(&said), @r#"
-    error: found no usable interpreter for `python3` or `python`
+    error[no-python]: found no usable interpreter for `python3` or `python`
       [what there is]
     hint: install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; `-v` says where rvenv looked
     "#);
@@ -190,7 +185,7 @@ fn a_python_that_hangs_is_killed() {
     script(&scratch.path("hang"), "sleep 600");
     let said = refused(&scratch, &["create", "-p", "./hang", "E"], 1);
     insta::assert_snapshot!(said, @r#"
-    error: `[work]/hang` did not answer within 30 s
+    error[broken-python]: `[work]/hang` did not answer within 30 s
       the target is as it was before
     hint: try again when the machine is less busy, or name another interpreter with `--python PATH`
     "#);
@@ -201,7 +196,7 @@ fn without_bundled_wheels_the_way_out_is_named() {
     let scratch = played();
     let said = refused(&scratch, &["create", "-p", "./python", "E"], 1);
     insta::assert_snapshot!(said, @r#"
-    error: `[work]/python` cannot install pip: No module named 'ensurepip'
+    error[no-pip]: `[work]/python` cannot install pip: No module named 'ensurepip'
       the target is as it was before
     hint: install its bundled wheels (on Debian: `apt install python3.13-venv`), or use `--without-pip`
     "#);
@@ -311,7 +306,7 @@ fn a_plan_file_that_is_absent_is_named() {
     let scratch = played();
     let said = refused(&scratch, &["apply", "absent.json"], 1);
     insta::assert_snapshot!(said, @r#"
-    error: cannot read the plan from `absent.json`
+    error[bad-plan-file]: cannot read the plan from `absent.json`
       caused by: No such file or directory (os error 2)
       the target is as it was before
     hint: make one with `rvenv plan -o FILE`
@@ -361,7 +356,7 @@ fn a_directory_that_is_no_environment_is_cleared_only_by_force() {
     fs::write(scratch.path("project/thesis"), "mine").unwrap();
     let said = create_refused(&scratch, &["project", "--clear"], 3);
     insta::assert_snapshot!(said, @r#"
-    error: `[work]/project` is not a virtual environment, so clearing it could delete something else
+    error[unsafe-clear]: `[work]/project` is not a virtual environment, so clearing it could delete something else
       the target is as it was before
     hint: use `--force` with `--clear` if everything in it may be deleted
     "#);
@@ -398,7 +393,7 @@ fn a_mount_in_the_target_is_not_cleared() {
     let mut command = scratch.program(Path::new("unshare"), "022");
     command.args(["-m", "sh", "-c", body, rvenv, "E/data"]);
     let ended = ended(&mut command);
-    if ended.code != Some(99) && !ended.stderr.contains("error: ") {
+    if ended.code != Some(99) && !ended.stderr.contains("error[") {
         println!("skipped: nothing can be mounted here: {}", ended.stderr);
         return;
     }
@@ -406,7 +401,7 @@ fn a_mount_in_the_target_is_not_cleared() {
         .failed(3)
         .replace(scratch.path("").to_str().unwrap(), "[work]/");
     insta::assert_snapshot!(story, @r#"
-    error: `[work]/E` cannot be replaced: `[work]/E/data` is a mount point
+    error[mounted]: `[work]/E` cannot be replaced: `[work]/E/data` is a mount point
       the target is as it was before
     hint: unmount it, or build the environment elsewhere
     "#);
@@ -439,7 +434,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
         scratch.program(&rvenv, "022")
     };
     let ended = ended(command.args(create));
-    if is_root && !ended.stderr.contains("error: ") {
+    if is_root && !ended.stderr.contains("error[") {
         println!(
             "skipped: root is not bound by permissions, and no other user can be had: {}",
             ended.stderr
@@ -450,7 +445,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
         .failed(1)
         .replace(scratch.path("").to_str().unwrap(), "[work]/");
     insta::assert_snapshot!(said, @r#"
-    error: cannot lock `[work]/closed/E`
+    error[target-lock]: cannot lock `[work]/closed/E`
       caused by: cannot hold `.E.rvenv.lock`
       caused by: Permission denied (os error 13)
       the target is as it was before

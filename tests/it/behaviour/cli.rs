@@ -208,7 +208,7 @@ fn a_plan_is_applied_only_under_the_digest_that_it_is_pinned_to() {
         .rvenv(&["apply", "p.json", "--digest", &wrong])
         .failed(3);
     insta::assert_snapshot!(stable(&scratch, &said), @r#"
-    error: the plan has the digest [digest], not the one that `--digest` names
+    error[plan-digest]: the plan has the digest [digest], not the one that `--digest` names
       the target is as it was before
     hint: review the plan again before you apply it
     "#);
@@ -216,7 +216,7 @@ fn a_plan_is_applied_only_under_the_digest_that_it_is_pinned_to() {
         .rvenv(&["apply", "p.json", "--digest", "12"])
         .failed(2);
     insta::assert_snapshot!(stable(&scratch, &said), @r#"
-    error: `12` is not a SHA-256 digest in 64 lower-case hexadecimal digits
+    error[usage]: `12` is not a SHA-256 digest in 64 lower-case hexadecimal digits
       the target is as it was before
     hint: `rvenv plan` prints the digest of a plan
     "#);

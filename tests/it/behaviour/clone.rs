@@ -227,7 +227,7 @@ fn a_clone_is_refused_where_something_exists_or_a_package_cannot_be_copied() {
     fs::create_dir(bench.scratch.path("there")).unwrap();
     let said = bench.scratch.rvenv(&["clone", "E", "there"]).failed(3);
     assert!(
-        said.starts_with("error: `there` exists already\n"),
+        said.starts_with("error[occupied]: `there` exists already\n"),
         "{said}"
     );
     let said = bench.scratch.rvenv(&["clone", "absent", "F"]).failed(3);

@@ -381,7 +381,7 @@ fn what_is_not_there_is_refused_with_what_there_is_and_what_to_do() {
         let lines: Vec<&str> = said.lines().collect();
         assert_eq!(lines.len(), 3, "{said}");
         assert!(
-            lines[0].starts_with("error: found no usable interpreter for"),
+            lines[0].starts_with("error[no-python]: found no usable interpreter for"),
             "{said}"
         );
         assert_eq!(lines[1], "  installed: cpython 3.13.0");

@@ -106,7 +106,7 @@ fn without_an_environment_a_command_says_where_it_looked() {
     let scratch = lab();
     for command in ["status", "upgrade", "rollback", "recover", "verify"] {
         let said = run(&scratch, "project", None, &[command]).failed(3);
-        let expected = "error: no environment is active, and there is no `.venv` here or above\n";
+        let expected = "error[no-environment]: no environment is active, and there is no `.venv` here or above\n";
         assert!(said.starts_with(expected), "{command}: {said}");
         assert!(said.contains("hint: name one, or make one with `rvenv create`"));
     }

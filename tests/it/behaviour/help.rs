@@ -88,6 +88,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "cache clear",
         "Delete everything, except what another process is unpacking",
     ),
+    ("config", "Show the settings, and where each comes from"),
+    ("explain", "Explain the code of an error"),
+    ("completions", "Print the completions of a shell"),
+    ("man", "Write manual pages into a directory"),
 ];
 
 /// What `rvenv COMMAND FLAG` prints.
@@ -99,7 +103,7 @@ fn help(scratch: &Scratch, command: &str, flag: &str) -> String {
 }
 
 /// The command and the commands below it, as the help lists them, in its order.
-fn commands(scratch: &Scratch, above: &str) -> Vec<String> {
+pub(super) fn commands(scratch: &Scratch, above: &str) -> Vec<String> {
     let text = help(scratch, above, "-h");
     let listed = text.split("Commands:\n").nth(1).unwrap_or_default();
     let names = listed
@@ -240,7 +244,7 @@ fn an_upgrade_cannot_be_asked_to_delete_what_it_keeps() {
     let first = said.lines().next().unwrap();
     assert_eq!(
         first,
-        "error: `upgrade` keeps the packages, and `--clear` deletes them; \
+        "error[usage]: `upgrade` keeps the packages, and `--clear` deletes them; \
          `rvenv create --clear` creates the environment again"
     );
     assert!(!help(&scratch, "upgrade", "--help").contains("--clear"));

@@ -147,7 +147,7 @@ fn what_was_installed_uninstalled_or_replaced_is_named_for_every_kind_of_plan() 
         )
         .unwrap();
         let said = laid.refused();
-        let expected = "error: the plan no longer fits `[work]/E`
+        let expected = "error[stale-plan]: the plan no longer fits `[work]/E`
   `gone 1.0` was uninstalled since the plan was made
   `idna 3.6` was replaced by idna 3.7 since the plan was made
   `linked` was installed again since the plan was made

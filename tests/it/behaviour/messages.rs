@@ -82,7 +82,7 @@ fn a_version_that_does_not_exist_fails_in_three_lines() {
         assert_eq!(lines.len(), 3, "{said}");
         assert_eq!(
             lines[0],
-            "error: found no usable interpreter for `Python >=4`"
+            "error[no-python]: found no usable interpreter for `Python >=4`"
         );
         assert!(lines[1].starts_with("  installed: "), "{said}");
         assert!(lines[1].contains("cpython 3.1"), "{said}");

@@ -116,7 +116,9 @@ fn a_python_version_that_means_no_python_is_an_error_unless_something_else_was_a
     ] {
         project.says(".python-version", &format!("# ours\n{text}\n"));
         let said = project.run(&["create", "--without-pip", "E"]).failed(1);
-        let start = format!("error: cannot read `{text}` in line 2 of `[work]/.python-version`: ");
+        let start = format!(
+            "error[bad-python-pin]: cannot read `{text}` in line 2 of `[work]/.python-version`: "
+        );
         let said = project.in_words(&said);
         assert!(said.starts_with(&start), "{said}");
         assert!(said.contains("`--python`"), "{said}");
@@ -235,7 +237,7 @@ fn a_version_that_is_required_and_absent_fails_in_three_lines() {
         assert_eq!(lines.len(), 3, "{said}");
         assert_eq!(
             lines[0],
-            "error: found no usable interpreter for `>=3.15`, the `requires-python` of `[work]/pyproject.toml`"
+            "error[no-python]: found no usable interpreter for `>=3.15`, the `requires-python` of `[work]/pyproject.toml`"
         );
     }
 }
@@ -299,7 +301,7 @@ fn rvenv_python_is_the_default_of_the_option() {
     let said = with(&["create", "F"], "3.99").failed(1);
     assert!(
         said.starts_with(
-            "error: found no usable interpreter for `Python 3.99`, which `RVENV_PYTHON` asks for\n"
+            "error[no-python]: found no usable interpreter for `Python 3.99`, which `RVENV_PYTHON` asks for\n"
         ),
         "{said}"
     );

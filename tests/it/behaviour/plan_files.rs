@@ -108,7 +108,7 @@ fn a_device_is_written_into() {
     let words = [&PLAN as &[&str], &["-o", "full"]].concat();
     assert_eq!(
         scratch.rvenv(&words).failed(1),
-        "error: cannot save the plan to `full`\n  \
+        "error[not-saved]: cannot save the plan to `full`\n  \
          caused by: No space left on device (os error 28)\n  \
          a part of the plan may have been written\n\
          hint: name a file in an existing, writable directory\n"
@@ -253,19 +253,19 @@ fn what_is_no_plan_is_refused_with_what_it_is() {
         said
     };
     insta::assert_snapshot!(refused(&["apply", "-"]), @r"
-    error: standard input is not a plan that can be applied
+    error[bad-plan-file]: standard input is not a plan that can be applied
       caused by: it is empty
       the target is as it was before
     hint: check the command before the pipe: it printed no plan
     ");
     insta::assert_snapshot!(refused(&["apply", "empty"]), @r"
-    error: `empty` is not a plan that can be applied
+    error[bad-plan-file]: `empty` is not a plan that can be applied
       caused by: it is empty
       the target is as it was before
     hint: make one with `rvenv plan -o FILE`
     ");
     insta::assert_snapshot!(refused(&["apply", "dir"]), @r"
-    error: cannot read the plan from `dir`
+    error[bad-plan-file]: cannot read the plan from `dir`
       caused by: Is a directory (os error 21)
       the target is as it was before
     hint: make one with `rvenv plan -o FILE`

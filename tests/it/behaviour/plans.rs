@@ -132,9 +132,11 @@ fn a_plan_that_fails_prints_an_error_and_nothing_else() {
     for typed in failing {
         let ended = scratch.rvenv(typed);
         assert_ne!(ended.code, Some(0), "{typed:?}");
-        assert_eq!(ended.stdout, "", "{typed:?}");
-        assert!(ended.stderr.starts_with("error: "), "{typed:?}: {ended:?}");
-        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended:?}");
+        let is_json = typed.contains(&"--json");
+        assert_eq!(ended.stdout.starts_with('{'), is_json, "{typed:?}");
+        assert!(is_json || ended.stdout.is_empty(), "{typed:?}");
+        assert!(ended.stderr.starts_with("error["), "{typed:?}: {ended:?}");
+        assert_eq!(ended.stderr.matches("error[").count(), 1, "{ended:?}");
         assert_eq!(
             scratch.rvenv(&[*typed, &["-q"]].concat()),
             ended,

@@ -142,7 +142,7 @@ fn a_saved_plan_is_shown_as_it_was_planned() {
     assert_eq!(shown(&["--json"]).ok(), saved);
     assert_eq!(shown(&["-q"]).ok(), "");
     fs::write(scratch.path("p.json"), "{}").unwrap();
-    assert!(shown(&[]).failed(1).starts_with("error: "));
+    assert!(shown(&[]).failed(1).starts_with("error["));
 }
 
 #[test]

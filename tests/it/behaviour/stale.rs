@@ -59,7 +59,7 @@ fn a_target_that_appeared_is_not_replaced() {
     let env = scratch.path("E");
     let said = refused(&scratch, &[], || fs::create_dir(&env).unwrap());
     insta::assert_snapshot!(said, @r#"
-    error: the plan no longer fits `[work]/E`
+    error[stale-plan]: the plan no longer fits `[work]/E`
       `[work]/E` did not exist, and exists now
       the target is as it was before
     hint: make a new plan with `rvenv plan`
@@ -72,7 +72,7 @@ fn a_target_that_vanished_is_not_made_again() {
     let env = scratch.path("E");
     let said = refused(&scratch, &["--clear"], || fs::remove_dir_all(&env).unwrap());
     insta::assert_snapshot!(said, @r#"
-    error: the plan no longer fits `[work]/E`
+    error[stale-plan]: the plan no longer fits `[work]/E`
       `[work]/E` existed, and is gone now
       the target is as it was before
     hint: make a new plan with `rvenv plan`
@@ -87,7 +87,7 @@ fn a_file_that_vanished_is_not_written_again() {
         fs::remove_file(&script).unwrap();
     });
     insta::assert_snapshot!(said, @r#"
-    error: the plan no longer fits `[work]/E`
+    error[stale-plan]: the plan no longer fits `[work]/E`
       `bin/activate` vanished since the plan was made
       the target is as it was before
     hint: make a new plan with `rvenv plan`
@@ -100,7 +100,7 @@ fn a_changed_file_keeps_its_environment() {
     let config = scratch.path("E/pyvenv.cfg");
     let said = refused(&scratch, &["--clear"], || append(&config, "more = true\n"));
     insta::assert_snapshot!(said, @r#"
-    error: the plan no longer fits `[work]/E`
+    error[stale-plan]: the plan no longer fits `[work]/E`
       `pyvenv.cfg` changed since the plan was made
       the target is as it was before
     hint: make a new plan with `rvenv plan`
@@ -115,7 +115,7 @@ fn a_new_file_beside_the_planned_ones_is_not_lost() {
         fs::write(&notes, "mine").unwrap();
     });
     insta::assert_snapshot!(said, @r#"
-    error: the plan no longer fits `[work]/E`
+    error[stale-plan]: the plan no longer fits `[work]/E`
       `notes` appeared since the plan was made
       the target is as it was before
     hint: make a new plan with `rvenv plan`
@@ -132,7 +132,7 @@ fn another_directory_under_the_same_name_is_not_replaced() {
         scratch.rvenv(&create).ok();
     });
     assert!(
-        said.starts_with("error: the plan no longer fits `[work]/E`\n"),
+        said.starts_with("error[stale-plan]: the plan no longer fits `[work]/E`\n"),
         "{said}"
     );
     assert!(said.contains("`[work]/E` "), "{said}");
@@ -145,7 +145,7 @@ fn an_interpreter_that_changed_is_not_built_upon() {
     let said = refused(&scratch, &[], || append(&python, "# upgraded\n"));
     assert_eq!(
         said,
-        "error: the plan is for the interpreter `[work]/python` (Python 3.13.0), and the file at \
+        "error[unsuited-plan]: the plan is for the interpreter `[work]/python` (Python 3.13.0), and the file at \
          this path is another one\n  the target is as it was before\nhint: install that Python at \
          this path, or make a plan for one of this machine with `rvenv plan -o FILE`\n"
     );

@@ -70,7 +70,7 @@ fn a_command_that_never_writes_says_nothing_of_a_target() {
             [1, 2, 3].contains(&ended.code.unwrap()),
             "{words:?}: {said}"
         );
-        assert!(said.starts_with("error: "), "{words:?}: {said}");
+        assert!(said.starts_with("error["), "{words:?}: {said}");
         for of_state in ["as it was", "nothing was", "is back"] {
             assert!(!said.contains(of_state), "{words:?}: {said}");
         }
@@ -153,7 +153,7 @@ fn an_interrupted_check_is_not_said_to_have_failed() {
     assert_eq!(
         lab.create(&["--check", check]).failed(130),
         format!(
-            "error: the health check of the environment at `{at}` did not end\n  \
+            "error[interrupted]: the health check of the environment at `{at}` did not end\n  \
              caused by: interrupted during the health check `{check}`\n  \
              the target is as it was before\n"
         )
@@ -169,7 +169,7 @@ fn a_failed_check_of_a_first_creation_claims_nothing_of_an_environment_before_it
     assert_eq!(
         lab.create(&["--check", "exit 3"]).failed(1),
         format!(
-            "error: the environment at `{at}` failed its health check\n  \
+            "error[check-failed]: the environment at `{at}` failed its health check\n  \
              caused by: the health check `exit 3` failed: exit code 3\n  \
              the target is as it was before\n"
         )
@@ -201,7 +201,7 @@ fn a_failed_check_that_cannot_be_undone_says_both() {
     let said = lab.create(&["--clear", "--prompt", "p", "--check", steals]);
     let said = said.failed(5);
     for expected in [
-        "error: cannot undo the publication of `",
+        "error[undo-unfinished]: cannot undo the publication of `",
         "` after its check: the environment at `",
         "` failed its health check\n",
         "failed: exit code 3\n",

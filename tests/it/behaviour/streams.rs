@@ -18,7 +18,7 @@ use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolv
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 34] = [
+const DATA: [(&[&str], i32); 37] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
@@ -49,6 +49,9 @@ const DATA: [(&[&str], i32); 34] = [
     (&["cache", "verify", "--json"], 0),
     (&["cache", "prune"], 0),
     (&["cache", "clear", "--json"], 0),
+    (&["config"], 0),
+    (&["explain"], 0),
+    (&["completions", "bash"], 0),
     (&["--version"], 0),
     (&["--help"], 0),
     (&["create", "-h"], 0),
@@ -56,7 +59,7 @@ const DATA: [(&[&str], i32); 34] = [
 ];
 
 /// The commands that print only what they did, to standard error.
-const WITHOUT_DATA: &[&str] = &["rollback", "recover"];
+const WITHOUT_DATA: &[&str] = &["rollback", "recover", "man"];
 
 #[test]
 fn no_command_is_left_out_here() {
@@ -127,7 +130,7 @@ fn data_without_space_is_an_error_of_every_command() {
     for (words, _) in DATA {
         let Some(full) = full(&scratch) else { return };
         let said = run(&scratch, words, full.into()).failed(1);
-        let expected = "error: cannot write to standard output\n  \
+        let expected = "error[output-lost]: cannot write to standard output\n  \
                         caused by: No space left on device (os error 28)\n";
         assert!(said.contains(expected), "{words:?}: {said}");
         assert!(!said.contains("the target"), "{words:?}: {said}");
@@ -144,7 +147,7 @@ fn data_for_a_stream_that_is_open_for_reading_only_is_an_error_of_every_command(
     for (words, _) in DATA {
         let file = File::open(scratch.path("file")).unwrap();
         let said = run(&scratch, words, file.into()).failed(1);
-        let expected = "error: cannot write to standard output\n  \
+        let expected = "error[output-lost]: cannot write to standard output\n  \
                         caused by: Bad file descriptor (os error 9)\n";
         assert!(said.contains(expected), "{words:?}: {said}");
     }
@@ -231,7 +234,7 @@ fn a_change_whose_report_is_lost_says_what_was_changed() {
     let Some(device) = full(&scratch) else { return };
     let said = run(&scratch, &["cache", "clear"], device.into()).failed(1);
     insta::assert_snapshot!(said, @r"
-    error: cannot write to standard output
+    error[output-lost]: cannot write to standard output
       caused by: No space left on device (os error 28)
       what was to be deleted from the cache is deleted
     hint: send standard output elsewhere, then run the command again
@@ -240,7 +243,7 @@ fn a_change_whose_report_is_lost_says_what_was_changed() {
     let Some(device) = full(&scratch) else { return };
     let said = run(&scratch, &["plan", "new", "-o", "p.json"], device.into()).failed(1);
     insta::assert_snapshot!(said, @r"
-    error: cannot write to standard output
+    error[output-lost]: cannot write to standard output
       caused by: No space left on device (os error 28)
       the plan is saved
     hint: send standard output elsewhere, then run the command again

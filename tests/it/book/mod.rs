@@ -32,8 +32,9 @@ const PAGES: &[&str] = &[
     "docs/tour.md",
     "docs/upgrading.md",
 ];
-/// Pages whose commands another test runs: `ci_kit.rs`, and those of the Python package.
-const ELSEWHERE: &[&str] = &["docs/ci.md", "docs/python.md"];
+/// Pages whose commands another test runs: `ci_kit.rs`, `catalogue/`, and those of the Python
+/// package.
+const ELSEWHERE: &[&str] = &["docs/ci.md", "docs/errors.md", "docs/python.md"];
 /// How many blocks may have a reason not to run.
 const EXEMPT_MAX: usize = 5;
 

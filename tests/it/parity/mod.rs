@@ -425,7 +425,7 @@ fn an_interpreter_from_before_3_6_is_refused() {
         let asked = python.path.to_str().unwrap();
         let said = scratch.rvenv(&["create", "--python", asked, "E"]).failed(1);
         let what = format!(
-            "error: `{asked}` is Python {}.{}.",
+            "error[broken-python]: `{asked}` is Python {}.{}.",
             python.version.0, python.version.1
         );
         assert!(said.starts_with(&what), "{said}");

@@ -6,7 +6,7 @@ use rvenv::activation::quote_posix;
 use rvenv::cache::NotUsed;
 use rvenv::render::escape;
 
-use super::{CliError, Exit};
+use super::{CliError, Code};
 
 /// The command that stops other users from writing a cache, if its modes are the problem.
 pub(crate) fn private_by(why: &NotUsed) -> Option<String> {
@@ -26,7 +26,7 @@ pub(crate) fn chmod(command: &str, path: &Path) -> String {
 
 /// Describes why a cache is not used, and what to do.
 pub(crate) fn of_cache(why: &NotUsed) -> CliError {
-    let refused = CliError::of(Exit::Precondition, why);
+    let refused = CliError::of(Code::UnusableCache, why);
     match why {
         NotUsed::Foreign { .. } => {
             refused.hint("run as that user, or set RVENV_CACHE_DIR to a directory of your own")

@@ -9,7 +9,7 @@ use rvenv::existing::BaseError;
 use rvenv::python::{InterpreterError, Tried};
 use rvenv::render::escape;
 
-use super::{CliError, Exit, escape_lines, interruption};
+use super::{CliError, Code, escape_lines, interruption};
 
 /// How many broken interpreters a failed search names with the reason.
 const BROKEN_MAX: usize = 3;
@@ -19,10 +19,10 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
     match failed {
         InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
         InterpreterError::Untrusted { path, .. } => {
-            CliError::of(Exit::Precondition, failed).hint(trusting(path, None))
+            CliError::of(Code::UntrustedPython, failed).hint(trusting(path, None))
         }
-        InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
-        InterpreterError::BadPin(_) => CliError::of(Exit::Failed, failed)
+        InterpreterError::BadRequest { .. } => CliError::of(Code::BadPythonRequest, failed),
+        InterpreterError::BadPin(_) => CliError::of(Code::BadPythonPin, failed)
             .hint("write a version such as `3.12` there, or name an interpreter with `--python`"),
         // For a path, nothing is searched.
         InterpreterError::NotFound {
@@ -30,26 +30,27 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
             tried,
             searched,
         } if !searched.is_empty() => of_search(request, tried),
-        InterpreterError::NotFound { .. }
-        | InterpreterError::TooOld { .. }
-        | InterpreterError::Crashed { .. }
-        | InterpreterError::NotPython { .. } => {
-            CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
+        InterpreterError::NotFound { .. } => {
+            CliError::of(Code::NoPython, failed).hint("name an interpreter with `--python PATH`")
         }
+        InterpreterError::TooOld { .. }
+        | InterpreterError::Crashed { .. }
+        | InterpreterError::NotPython { .. } => CliError::of(Code::BrokenPython, failed)
+            .hint("name an interpreter with `--python PATH`"),
         // Observed with a free-threaded interpreter at low priority, which had 0.4 s of work on a
         // busy machine.
-        InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
+        InterpreterError::TimedOut { .. } => CliError::of(Code::BrokenPython, failed).hint(
             "try again when the machine is less busy, or name another interpreter with `--python \
              PATH`",
         ),
-        _ => CliError::of(Exit::Failed, failed),
+        _ => CliError::of(Code::BrokenPython, failed),
     }
 }
 
 /// Reports that no interpreter matches; in three lines, if none of them is broken.
 fn of_search(request: &str, tried: &[Tried]) -> CliError {
     let message = format!("found no usable interpreter for {request}");
-    let mut told = CliError::new(Exit::Failed, escape_lines(&message));
+    let mut told = CliError::new(Code::NoPython, escape_lines(&message));
     let mut seen = Vec::new();
     for tried in tried.iter().filter(|tried| tried.is_broken) {
         if seen.len() < BROKEN_MAX && !seen.contains(&&tried.path) {
@@ -75,12 +76,12 @@ pub(crate) fn of_base(failed: &BaseError, terminated: bool) -> CliError {
             version, source, ..
         } => {
             let own = source.path().unwrap_or(Path::new("PATH"));
-            CliError::of(Exit::Precondition, failed).hint(trusting(own, version.as_deref()))
+            CliError::of(Code::UntrustedPython, failed).hint(trusting(own, version.as_deref()))
         }
         BaseError::Gone { .. } => {
-            CliError::of(Exit::Failed, failed).hint("name the interpreter with `--python`")
+            CliError::of(Code::BaseGone, failed).hint("name the interpreter with `--python`")
         }
-        _ => CliError::of(Exit::Failed, failed),
+        _ => CliError::of(Code::BaseGone, failed),
     }
 }
 

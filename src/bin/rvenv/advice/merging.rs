@@ -3,30 +3,30 @@
 use rvenv::environment::PlanFailed;
 use rvenv::merge::MergeError;
 
-use super::{CliError, Exit, of_existing};
+use super::{CliError, Code, of_existing, of_hook};
 use crate::shell_words::arguments;
 
 /// Describes why an environment cannot be changed in place.
 pub(super) fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
-    let told = |exit, hint: &str| CliError::of(exit, failed).hint(hint);
+    let told = |code, hint: &str| CliError::of(code, failed).hint(hint);
     match error {
-        MergeError::Hook(_) | MergeError::Plan(_) | MergeError::Path(_) | MergeError::Disk(_) => {
-            CliError::of(Exit::Failed, failed)
-        }
+        MergeError::Hook(hook) => of_hook(failed, hook),
+        MergeError::Plan(_) | MergeError::Path(_) => CliError::of(Code::Collision, failed),
+        MergeError::Disk(_) => CliError::of(Code::Disk, failed),
         MergeError::Existing(error) => of_existing(error),
         MergeError::Blocked { .. } => told(
-            Exit::Precondition,
+            Code::Occupied,
             "move it away, or use `--clear` to replace the environment",
         ),
         MergeError::Overlap(overlap) => {
             let name = arguments(std::slice::from_ref(&overlap.distribution.name));
             told(
-                Exit::Precondition,
+                Code::Overlap,
                 &format!("only one of the two can be installed: `rvenv uninstall {name}` first"),
             )
         }
         MergeError::Occupied { .. } => told(
-            Exit::Precondition,
+            Code::Occupied,
             "name a directory that does not exist yet, or an environment; a project's own files \
              are never overwritten",
         ),
@@ -42,11 +42,11 @@ pub(super) fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
                      `--allow-lost` and then `pip install {again}`"
                 )
             };
-            told(Exit::Precondition, &hint)
+            told(Code::LostPackages, &hint)
         }
         MergeError::NotKept { .. } | MergeError::Meanwhile { .. } => {
-            told(Exit::Precondition, "run the same command again")
+            told(Code::ChangedMeanwhile, "run the same command again")
         }
-        MergeError::NoEnvironment(_) => told(Exit::Precondition, "make one with `rvenv create`"),
+        MergeError::NoEnvironment(_) => told(Code::NoEnvironment, "make one with `rvenv create`"),
     }
 }

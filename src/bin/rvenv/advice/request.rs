@@ -13,7 +13,7 @@ use rvenv::render::escape;
 use rvenv::request::RequestFailed;
 
 use super::{
-    CliError, Exit, interruption, of_base, of_existing, of_interpreter, of_plan, of_resolving,
+    CliError, Code, interruption, of_base, of_existing, of_interpreter, of_plan, of_resolving,
 };
 
 /// Describes why a request failed.
@@ -27,7 +27,7 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
         RequestFailed::NoEnvironment { path, source } => {
             let shown = escape(&path.to_string_lossy());
             CliError::new(
-                Exit::Precondition,
+                Code::NoEnvironment,
                 format!("there is no environment at `{shown}`"),
             )
             .because(&source)
@@ -51,14 +51,16 @@ fn of_fetching(failed: &FetchingFailed, terminated: bool, hint: &str) -> CliErro
             CliError::of(interruption(terminated), failed)
         }
         FetchingFailed::Settings(_) | FetchingFailed::Wheelhouse(_) => {
-            CliError::of(Exit::Usage, failed)
+            CliError::of(Code::BadSetting, failed)
         }
-        FetchingFailed::NoDirectory(_) => CliError::of(Exit::Failed, failed)
+        FetchingFailed::NoDirectory(_) => CliError::of(Code::NoCache, failed)
             .hint("name a directory for the cache with `RVENV_CACHE_DIR`"),
-        FetchingFailed::NoWheel(_) | FetchingFailed::Fetch(_) => {
-            CliError::of(Exit::Failed, failed).hint(hint)
+        FetchingFailed::Fetch(FetchFailed::Nowhere { tried, .. }) if tried.is_empty() => {
+            CliError::of(Code::NoWheel, failed).hint(hint)
         }
-        _ => CliError::of(Exit::Failed, failed),
+        FetchingFailed::NoWheel(_) => CliError::of(Code::NoWheel, failed).hint(hint),
+        FetchingFailed::Fetch(_) => CliError::of(Code::FetchFailed, failed).hint(hint),
+        _ => CliError::of(Code::FetchFailed, failed),
     }
 }
 
@@ -67,7 +69,7 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
     match failed {
         LockedFailed::Lock(error) => of_lock_file(failed, &error.fault),
         LockedFailed::Choice(error) => {
-            let told = CliError::of(Exit::Precondition, failed);
+            let told = CliError::of(Code::UnsuitedLock, failed);
             match &error.fault {
                 ChoiceFault::Python { .. } | ChoiceFault::Environments { .. } => {
                     told.hint("name another interpreter with `--python`, or lock for this one too")
@@ -84,7 +86,7 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
             }
         }
         LockedFailed::Unbuilt { builds, .. } => {
-            CliError::of(Exit::Precondition, failed).hint(match builds {
+            CliError::of(Code::NeedsBuild, failed).hint(match builds {
                 Builds::Nothing => {
                     "leave out `--no-build`, or ask for a version that has a wheel for this \
                      interpreter"
@@ -97,7 +99,7 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
         }
         LockedFailed::Build(error) => super::resolving::of_build(error, terminated),
         LockedFailed::Resolving(error) => of_resolving(error, terminated),
-        LockedFailed::Asked(_) => CliError::of(Exit::Usage, failed),
+        LockedFailed::Asked(_) => CliError::of(Code::BadRequirement, failed),
         LockedFailed::Fetching(error) => of_fetching(
             error,
             terminated,
@@ -109,7 +111,13 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
 
 /// Describes why something cannot be uninstalled.
 fn of_removal(failed: &RemovalFailed) -> CliError {
-    let told = CliError::of(Exit::Precondition, failed);
+    let told = CliError::of(
+        match failed {
+            RemovalFailed::NotInstalled { .. } => Code::NotInstalled,
+            RemovalFailed::Unlisted { .. } | RemovalFailed::Disk { .. } => Code::NoRecord,
+        },
+        failed,
+    );
     match failed {
         RemovalFailed::NotInstalled { .. } => {
             told.hint("`rvenv status -v` lists what is installed")
@@ -124,7 +132,7 @@ fn of_removal(failed: &RemovalFailed) -> CliError {
 
 /// Describes why a file is no lock.
 fn of_lock_file(failed: &LockedFailed, fault: &LockFault) -> CliError {
-    let told = CliError::of(Exit::Usage, failed);
+    let told = CliError::of(Code::BadLock, failed);
     let is_unresolved = matches!(
         fault,
         LockFault::Unpinned(_) | LockFault::Unhashed(_) | LockFault::Name
@@ -150,9 +158,9 @@ fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError {
         BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => {
             CliError::of(interruption(terminated), failed)
         }
-        BytecodeFailed::Compile(_) => CliError::of(Exit::Failed, failed)
+        BytecodeFailed::Compile(_) => CliError::of(Code::CompileFailed, failed)
             .hint("leave out `--compile-bytecode`: Python compiles what it imports"),
-        BytecodeFailed::Wheel(_) => CliError::of(Exit::Failed, failed)
+        BytecodeFailed::Wheel(_) => CliError::of(Code::BadWheel, failed)
             .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
     }
 }

@@ -5,19 +5,19 @@ use rvenv::locked::{BuildFailed, BuildFault};
 use rvenv::resolve::{ProjectError, ResolveFailed};
 use rvenv::resolving::ResolvingFailed;
 
-use super::{CliError, Exit, interruption};
+use super::{CliError, Code, interruption};
 
 /// Describes why there is no lock.
 pub(crate) fn of_resolving(failed: &ResolvingFailed, terminated: bool) -> CliError {
     match failed {
         ResolvingFailed::Interpreter(error) => super::of_interpreter(error, terminated),
         ResolvingFailed::Project(ProjectError::Dynamic { .. }) => {
-            CliError::of(Exit::Precondition, failed).hint("leave out `--no-build`")
+            CliError::of(Code::NeedsBuild, failed).hint("leave out `--no-build`")
         }
         ResolvingFailed::Build(error) => of_build(error, terminated),
-        ResolvingFailed::Project(_) => CliError::of(Exit::Precondition, failed)
+        ResolvingFailed::Project(_) => CliError::of(Code::BadProject, failed)
             .hint("name requirements, or a file of them with `-r`"),
-        ResolvingFailed::Settings(_) => CliError::of(Exit::Failed, failed),
+        ResolvingFailed::Settings(_) => CliError::of(Code::BadSetting, failed),
         ResolvingFailed::Resolve(error) => of_resolve(error, terminated),
     }
 }
@@ -27,25 +27,25 @@ pub(super) fn of_build(failed: &BuildFailed, terminated: bool) -> CliError {
     if failed.fault.is_interruption() {
         return CliError::of(interruption(terminated), failed);
     }
-    let (exit, hint) = match &failed.fault {
+    let (code, hint) = match &failed.fault {
         BuildFault::NoCache => (
-            Exit::Failed,
+            Code::NoCache,
             "name a directory for the cache with `RVENV_CACHE_DIR`",
         ),
         BuildFault::Checkout(CheckoutFailed::NoGit { .. }) => {
-            (Exit::Precondition, "install git, or ask for a release")
+            (Code::NoGit, "install git, or ask for a release")
         }
         BuildFault::Unpack(UnpackFailed::Refused { .. } | UnpackFailed::Changed { .. }) => (
-            Exit::Failed,
+            Code::BadArchive,
             "do not trust this archive; ask for another version, or for wheels with `--no-build`",
         ),
         BuildFault::Hook(HookFailed::NoHook { .. }) => (
-            Exit::Failed,
+            Code::BuildFailed,
             "its backend is older than editable installation (PEP 660): leave out `-e`, or let \
              `build-system.requires` ask for a newer one",
         ),
         BuildFault::Hook(_) => (
-            Exit::Failed,
+            Code::BuildFailed,
             "its authors say what a build needs (compilers, headers, programs); with `--no-build`, \
              or with another interpreter by `--python`, a version that has a wheel is used",
         ),
@@ -63,30 +63,29 @@ pub(super) fn of_build(failed: &BuildFailed, terminated: bool) -> CliError {
         | BuildFault::Wheel(_)
         | BuildFault::Keep(_)
         | BuildFault::Interrupted => (
-            Exit::Failed,
+            Code::BuildFailed,
             "ask for a version that has a wheel for this interpreter, or for wheels alone with \
              `--no-build`",
         ),
     };
-    CliError::of(exit, failed).hint(hint)
+    CliError::of(code, failed).hint(hint)
 }
 
 fn of_resolve(failed: &ResolveFailed, terminated: bool) -> CliError {
-    let told = |exit| CliError::of(exit, failed);
+    let told = |code| CliError::of(code, failed);
     match failed {
-        ResolveFailed::NotARequirement(_) => told(Exit::Usage),
-        ResolveFailed::Sources(_) => told(Exit::Precondition).hint("leave out `--no-build`"),
-        ResolveFailed::NoUv | ResolveFailed::OldUv { .. } => told(Exit::Precondition)
+        ResolveFailed::NotARequirement(_) => told(Code::BadRequirement),
+        ResolveFailed::Sources(_) => told(Code::NeedsBuild).hint("leave out `--no-build`"),
+        ResolveFailed::NoUv | ResolveFailed::OldUv { .. } => told(Code::NoResolver)
             .hint("install or upgrade uv, or leave out `--resolver`: pip can resolve too"),
-        ResolveFailed::NoPip { .. } | ResolveFailed::OldPip { .. } => told(Exit::Precondition)
+        ResolveFailed::NoPip { .. } | ResolveFailed::OldPip { .. } => told(Code::NoResolver)
             .hint("install uv, or resolve for another interpreter with `--python`"),
         ResolveFailed::Interrupted { .. } => told(interruption(terminated)),
-        ResolveFailed::Refused { .. } => {
-            told(Exit::Failed).hint("loosen the requirements, or name another index or interpreter")
-        }
+        ResolveFailed::Refused { .. } => told(Code::Unresolvable)
+            .hint("loosen the requirements, or name another index or interpreter"),
         ResolveFailed::NotStarted { .. }
         | ResolveFailed::Answer { .. }
         | ResolveFailed::NoLock { .. }
-        | ResolveFailed::Scratch(_) => told(Exit::Failed),
+        | ResolveFailed::Scratch(_) => told(Code::ResolverFailed),
     }
 }

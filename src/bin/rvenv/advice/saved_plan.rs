@@ -6,26 +6,28 @@ use rvenv::fetch::FetchFailed;
 use rvenv::rebuilding::RebuildFailed;
 use rvenv::saved_plan::UnsuitedPlan;
 
-use super::{CliError, Exit, interruption, of_plan, of_request};
+use super::{CliError, Code, interruption, of_plan, of_request};
 
 /// Describes why a saved plan cannot be applied on this machine.
 pub(crate) fn of_unsuited(failed: &UnsuitedPlan, terminated: bool) -> CliError {
     match failed {
-        UnsuitedPlan::Interpreter { .. } => CliError::of(Exit::Precondition, failed).hint(
+        UnsuitedPlan::Interpreter { .. } => CliError::of(Code::UnsuitedPlan, failed).hint(
             "install that Python at this path, or make a plan for one of this machine with \
              `rvenv plan -o FILE`",
         ),
-        UnsuitedPlan::Wheel { .. } => CliError::of(Exit::Precondition, failed).hint(
+        UnsuitedPlan::Wheel { .. } => CliError::of(Code::UnsuitedPlan, failed).hint(
             "name a directory that has it with `--wheelhouse`, a page with `--find-links` or an \
              index with `--index-url`, or allow the host of its URL with `--allow-host`",
         ),
         UnsuitedPlan::Fetch(FetchFailed::Interrupted) => {
             CliError::of(interruption(terminated), failed)
         }
-        UnsuitedPlan::Fetch(_) => CliError::of(Exit::Failed, failed),
-        UnsuitedPlan::NoCache => CliError::of(Exit::Failed, failed)
+        UnsuitedPlan::Fetch(_) => CliError::of(Code::FetchFailed, failed),
+        UnsuitedPlan::NoCache => CliError::of(Code::NoCache, failed)
             .hint("name a directory for it with `RVENV_CACHE_DIR`"),
-        UnsuitedPlan::Settings(_) | UnsuitedPlan::Asked(_) => CliError::of(Exit::Usage, failed),
+        UnsuitedPlan::Settings(_) | UnsuitedPlan::Asked(_) => {
+            CliError::of(Code::BadSetting, failed)
+        }
     }
 }
 
@@ -45,5 +47,5 @@ pub(crate) fn of_rebuild(failed: RebuildFailed, terminated: bool) -> CliError {
         | RebuildFailed::OtherOutcome { .. }
         | RebuildFailed::Interpreter { .. } => "make a new plan with `rvenv plan -o FILE`",
     };
-    CliError::of(Exit::Precondition, &failed).hint(hint)
+    CliError::of(Code::UnsuitedPlan, &failed).hint(hint)
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use rvenv::render::shown_size;
 use rvenv_journal::raw::{Shortage, counted};
 
-use super::CliError;
+use super::{CliError, Code};
 
 impl CliError {
     /// Adds how much space is needed and how much is free, if a disk was too small.
@@ -16,6 +16,7 @@ impl CliError {
         let Some(shortage) = shortage else {
             return self;
         };
+        self.code = Code::NoSpace;
         self.details.push(text(shortage));
         self.hint("make room on that filesystem, then run the command again")
     }

@@ -644,7 +644,7 @@ mod tests {
     #[track_caller]
     fn check_told(failed: &RunFailed, recovery: Recovery, state: State, exit: Exit) {
         let told = of_run(failed, false, recovery);
-        assert_eq!((told.state, told.exit), (Some(state), exit), "{failed:?}");
+        assert_eq!((told.state, told.exit()), (Some(state), exit), "{failed:?}");
         let line = format!("\n  {}\n", state.sentence());
         let text = told.text();
         assert_eq!(text.matches(&line).count(), 1, "{text}");

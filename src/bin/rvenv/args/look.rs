@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{EnvDirArg, INTERPRETER, JsonArg, OUTPUT, PACKAGES};
+use super::shared::{EnvDirArg, INTERPRETER, OUTPUT, PACKAGES};
 
 /// The arguments of `list`.
 #[derive(Debug, Args)]
@@ -16,9 +16,6 @@ pub(crate) struct ListArgs {
     /// Directory to search; the default is the working directory
     #[arg(value_name = "DIR")]
     pub(crate) dir: Option<OsString>,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }
 
 /// The arguments of `status`.
@@ -40,9 +37,6 @@ pub(crate) struct StatusArgs {
     /// Print an SBOM in the JSON of `CycloneDX` 1.6: packages, hashes, licences, origins
     #[arg(long, conflicts_with = "json", help_heading = OUTPUT)]
     pub(crate) sbom: bool,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }
 
 // The interpreter of a lock that an environment is compared with.
@@ -97,7 +91,4 @@ pub(crate) struct VerifyArgs {
     /// environment that is damaged, moved or lost has none.
     #[arg(long, conflicts_with_all = ["json", "files"], help_heading = OUTPUT)]
     pub(crate) digest: bool,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }

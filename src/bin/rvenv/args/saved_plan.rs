@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::shared::{
-    AllowLostArg, IndexArgs, JsonArg, OUTPUT, PACKAGES, PUBLICATION, PlacesArgs, ReplaceArgs,
-    RunArgs, TARGET,
+    AllowLostArg, IndexArgs, OUTPUT, PACKAGES, PUBLICATION, PlacesArgs, ReplaceArgs, RunArgs,
+    TARGET,
 };
 
 #[derive(Debug, Args)]
@@ -17,9 +17,6 @@ pub(crate) struct ShowArgs {
     /// File or pipe with what `rvenv plan --out` saved; `-` is standard input
     #[arg(value_name = "PLAN_FILE")]
     pub(crate) plan_file: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
 }
 
 #[derive(Debug, Args)]

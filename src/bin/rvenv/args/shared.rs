@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use rvenv::config_settings::ConfigSetting;
 
 /// The headings of the options, in the order in which they are shown.
@@ -22,16 +22,8 @@ pub(super) const OUTPUT: &str = "Output";
 #[derive(Debug, Args)]
 pub(crate) struct EnvDirArg {
     /// Directory of the environment; the default is `VIRTUAL_ENV`, else the nearest `.venv` upwards
-    #[arg(value_name = "ENV_DIR")]
+    #[arg(value_name = "ENV_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) env_dir: Option<OsString>,
-}
-
-// Whether the report is data.
-#[derive(Debug, Args)]
-pub(crate) struct JsonArg {
-    /// Print one JSON object
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
 }
 
 // Whether the plan is only shown.

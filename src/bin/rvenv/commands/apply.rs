@@ -11,7 +11,7 @@ use rvenv_journal::{Digest, Parents, Plan, Publication, Target};
 
 use super::asking::{retention, sources};
 use super::verify::warning;
-use crate::advice::{CliError, Exit, Recovery, of_rebuild, of_run, of_unsuited};
+use crate::advice::{CliError, Code, Exit, Recovery, of_rebuild, of_run, of_unsuited};
 use crate::args::ApplyArgs;
 use crate::health_checks::may_run;
 use crate::session::Session;
@@ -39,15 +39,20 @@ impl Session<'_> {
             compilation: Compilation::of(args.compile_bytecode),
             ..RunTerms::default()
         };
+        let before = self.before(plan.target());
         let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
         self.tell(&outcome, OsStr::new(plan.target()), "as planned");
         self.tell_other_versions(outcome.plan());
+        let changed = before.map(|before| self.changed(before, &outcome));
+        self.report(changed.into_iter().collect())?;
         Ok(Exit::Done)
     }
 
     /// Shows a plan, and reports whether it could be applied now.
     fn try_on(&self, args: &ApplyArgs, plan: &Plan) -> Result<Exit, CliError> {
-        self.show(plan, Some(args.run.durability))?;
+        if !self.json {
+            self.show(plan, Some(args.run.durability))?;
+        }
         let path = Path::new(plan.target());
         if let Ok(target) = Target::open(&self.fs, path, Parents::Require)
             && let Some(warning) = warning(&target, plan.target())
@@ -58,6 +63,9 @@ impl Session<'_> {
         let cache = self.world.cache.as_ref();
         let fits = environment::check_saved(&self.fs, cache, plan, permissions);
         fits.map_err(|error| of_run(&error, self.signals.terminated(), Recovery::default()))?;
+        if self.json {
+            self.terminal.json(&plan.to_json())?;
+        }
         let shown = escape(plan.target());
         self.terminal.story(&match plan.publication() {
             Publication::Nothing => format!("`{shown}` is as planned: nothing to apply"),
@@ -108,7 +116,7 @@ impl Session<'_> {
 
 fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
     let digest = Digest::parse(pinned)
-        .map_err(|error| CliError::new(Exit::Usage, escape(&error.to_string())))
+        .map_err(|error| CliError::new(Code::Usage, escape(&error.to_string())))
         .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
     if plan.digest() == digest {
         return Ok(());
@@ -117,5 +125,5 @@ fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
         "the plan has the digest {}, not the one that `--digest` names",
         plan.digest()
     );
-    Err(CliError::new(Exit::Precondition, what).hint("review the plan again before you apply it"))
+    Err(CliError::new(Code::PlanDigest, what).hint("review the plan again before you apply it"))
 }

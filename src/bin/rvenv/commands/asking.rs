@@ -19,7 +19,7 @@ use rvenv::resolve::{AskedPlace, Resolver};
 use rvenv::supply::Extraneous;
 use rvenv_journal::{Plan, Retention};
 
-use crate::advice::{CliError, Exit, of_plan, of_request};
+use crate::advice::{CliError, Code, of_plan, of_request};
 use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, ResolverArg, VenvArgs};
 use crate::session::Session;
 
@@ -94,7 +94,7 @@ impl Session<'_> {
         for text in &args.editable {
             let place = AskedPlace::editable(text, cwd).ok_or_else(|| {
                 let shown = escape(text);
-                CliError::new(Exit::Usage, format!("`{shown}` is no directory"))
+                CliError::new(Code::BadRequirement, format!("`{shown}` is no directory"))
             })?;
             places.push(place);
         }

@@ -18,7 +18,7 @@ use rvenv_journal::fs::{Dir, Fs, Time};
 use rvenv_journal::raw::{Audit, Stock, Swept, counted};
 use rvenv_journal::{Store, StoreError};
 
-use crate::advice::{CliError, Exit, State, of_cache};
+use crate::advice::{CliError, Code, Exit, State, of_cache};
 use crate::args::{CacheCommand, CachePruneArgs};
 use crate::session::Session;
 use rvenv::backend::BUILDING;
@@ -27,7 +27,7 @@ use rvenv::render::shown_size;
 
 mod answers;
 mod fetched;
-mod report;
+pub(super) mod report;
 mod scratch;
 mod workshops;
 
@@ -40,14 +40,14 @@ const DAY_SECONDS: u64 = 24 * 60 * 60;
 impl Session<'_> {
     pub(crate) fn cache(&self, command: &CacheCommand) -> Result<Exit, CliError> {
         let cache = self.world.cache.as_ref().ok_or_else(|| {
-            CliError::new(Exit::Failed, "there is no cache directory")
+            CliError::new(Code::NoCache, "there is no cache directory")
                 .hint("set RVENV_CACHE_DIR to an absolute path")
         })?;
         match command {
             CacheCommand::Dir => self.cache_dir(cache.path()),
-            CacheCommand::Verify(args) => self.cache_verify(cache, args.json),
+            CacheCommand::Verify => self.cache_verify(cache),
             CacheCommand::Prune(args) => self.cache_prune(cache, args),
-            CacheCommand::Clear(args) => self.cache_clear(cache, args.json),
+            CacheCommand::Clear => self.cache_clear(cache),
         }
     }
 
@@ -56,16 +56,20 @@ impl Session<'_> {
         let text = path.to_str().ok_or_else(|| {
             let shown = path.as_os_str().as_encoded_bytes().escape_ascii();
             CliError::new(
-                Exit::Failed,
+                Code::BadSetting,
                 format!("the path `{shown}` of the cache is not UTF-8"),
             )
             .hint("set RVENV_CACHE_DIR to a path in UTF-8")
         })?;
-        self.terminal.data(&format!("{text}\n"))?;
+        if self.json {
+            self.terminal.json(&report::place_json(text))?;
+        } else {
+            self.terminal.data(&format!("{text}\n"))?;
+        }
         Ok(Exit::Done)
     }
 
-    fn cache_verify(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
+    fn cache_verify(&self, cache: &Cache) -> Result<Exit, CliError> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
         let failed = |error: &StoreError| failed(path, error).leaving(State::CacheHalfSwept);
@@ -85,7 +89,7 @@ impl Session<'_> {
             audit.faults.extend(faults);
             wheels += count;
         }
-        let reported = if json {
+        let reported = if self.json {
             self.terminal
                 .json(&report::audit_json(path, &audit, wheels))
         } else {
@@ -128,10 +132,10 @@ impl Session<'_> {
         let swept = self.during("Deleting what is unused", |_| {
             cache.sweep(Which::Outdated, wheels, now, prune)
         })?;
-        self.tell_swept(path, &swept, args.output.json)
+        self.tell_swept(path, &swept)
     }
 
-    fn cache_clear(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
+    fn cache_clear(&self, cache: &Cache) -> Result<Exit, CliError> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
         let (all, now) = (fetched::Which::All, self.world.now);
@@ -139,12 +143,16 @@ impl Session<'_> {
             cache.sweep(Which::All, all, now, Store::clear)
         })?;
         cache.remove_empty();
-        self.tell_swept(path, &swept, json)
+        self.tell_swept(path, &swept)
     }
 
-    fn tell_swept(&self, path: &Path, swept: &Deleted, json: bool) -> Result<Exit, CliError> {
-        let reported = if json {
+    fn tell_swept(&self, path: &Path, swept: &Deleted) -> Result<Exit, CliError> {
+        let is_whole = swept.leftovers.first.is_none();
+        let reported = if self.json && is_whole {
             self.terminal.json(&report::swept_json(path, swept))
+        } else if self.json {
+            // The error has the report beside it.
+            Ok(())
         } else {
             self.terminal.data(&report::swept_text(path, swept))
         };
@@ -166,9 +174,10 @@ impl Session<'_> {
         let count = counted(swept.leftovers.count, "entry");
         let shown = escape(&path.to_string_lossy());
         Err(CliError::new(
-            Exit::Failed,
+            Code::CacheLeftovers,
             format!("cannot delete {count} of the cache `{shown}`"),
         )
+        .beside(&report::swept(path, swept))
         .leaving(State::CacheSweptButSome)
         .because(first)
         .because(&first.source)
@@ -311,7 +320,7 @@ impl<'a> Opened<'a> {
 fn failed(path: &Path, error: &StoreError) -> CliError {
     let shown = escape(&path.to_string_lossy());
     let told = CliError::new(
-        Exit::Failed,
+        Code::Disk,
         format!("cannot look through the cache `{shown}`"),
     );
     match error {

@@ -17,7 +17,7 @@ use rvenv::render::escape;
 use rvenv_journal::raw::counted;
 
 use super::plan::Saving;
-use crate::advice::{CliError, Exit, of_plan};
+use crate::advice::{CliError, Code, Exit, of_plan};
 use crate::args::CloneArgs;
 use crate::health_checks::allow;
 use crate::session::Session;
@@ -32,10 +32,14 @@ impl Session<'_> {
         let to = self.world.env_dir(&args.new_dir)?;
         let shown = escape(&args.new_dir.to_string_lossy());
         if Path::new(&to).symlink_metadata().is_ok() {
-            let refused = CliError::new(Exit::Precondition, format!("`{shown}` exists already"));
+            let refused = CliError::new(Code::Occupied, format!("`{shown}` exists already"));
             return Err(refused.hint("name a path at which nothing exists"));
         }
-        let saving = Saving::of(args.output.out.as_ref(), false, Some(args.run.durability))?;
+        let saving = Saving::of(
+            args.output.out.as_ref(),
+            self.json && args.output.dry_run,
+            Some(args.run.durability),
+        )?;
         let purpose = if args.output.dry_run {
             Purpose::Show
         } else {
@@ -50,7 +54,7 @@ impl Session<'_> {
             let source = escape(&args.env_dir.to_string_lossy());
             let what = format!("the packages of `{source}` are for another Python than {version}");
             let hint = "clone it with its own Python, and use `rvenv upgrade` on the clone";
-            return Err(CliError::new(Exit::Precondition, what).hint(hint));
+            return Err(CliError::new(Code::OtherPython, what).hint(hint));
         }
         let source = args.env_dir.to_string_lossy();
         refuse_lost(&answer.companions.lost, &source)?;
@@ -62,6 +66,7 @@ impl Session<'_> {
             // The check runs files that belonged to the owner of the environment that is cloned.
             let other = checks::other_owner(Path::new(&from));
             allow(other, args.checks.allow_other_owner)?;
+            let before = self.before(&to);
             let outcome = self.publish_clone(args, &answer)?;
             if let Outcome::Published(report) = &outcome {
                 let activate = escape(&quoted_activate(&args.new_dir.to_string_lossy()));
@@ -73,6 +78,8 @@ impl Session<'_> {
                 self.terminal
                     .tell_ending(&report.ending, &word(&args.new_dir.to_string_lossy()));
             }
+            let changed = before.map(|before| self.changed(before, &outcome));
+            self.report(changed.into_iter().collect())?;
         }
         self.tell_foreign(&answer.foreign, args.output.dry_run);
         Ok(Exit::Done)
@@ -135,7 +142,7 @@ fn refuse_lost(lost: &[LostPackage], source: &str) -> Result<(), CliError> {
         all.join("; ")
     );
     let env = word(source);
-    Err(CliError::new(Exit::Precondition, what).hint(format!(
+    Err(CliError::new(Code::LostPackages, what).hint(format!(
         "`rvenv repair {env}` mends damaged packages; install others again, or uninstall them"
     )))
 }

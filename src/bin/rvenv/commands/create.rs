@@ -21,8 +21,9 @@ use rvenv::request::{Answer, EnvRequest, Intent, Unchanged};
 use tempfile::TempDir;
 
 use super::asking::{intent, retention};
+use super::done::{Changed, Changes};
 use super::plan::Saving;
-use crate::advice::{CliError, Exit};
+use crate::advice::{CliError, Code, Exit};
 use crate::args::CreateArgs;
 use crate::companions::Tense;
 use crate::found_env::{ENV_NAME, Use};
@@ -64,27 +65,55 @@ impl Session<'_> {
         intent: Intent,
     ) -> Result<Exit, CliError> {
         let targets = self.env_dirs(env_dirs)?;
-        let saving = Saving::of(args.output.out.as_ref(), false, Some(args.run.durability))?;
+        let is_shown = args.output.dry_run;
+        let durability = Some(args.run.durability);
+        let saving = Saving::of(args.output.out.as_ref(), self.json && is_shown, durability)?;
         if saving.is_kept() && targets.len() > 1 {
-            let what = "a file holds the plan of one environment";
-            return Err(CliError::new(Exit::Usage, what).hint("name one environment"));
+            let what = "a file, or a JSON object, holds the plan of one environment";
+            return Err(CliError::new(Code::Usage, what).hint("name one environment"));
         }
+        let mut changed = Vec::new();
         for (given, env_dir) in targets {
-            let request = self.request(&args.venv, intent, &env_dir)?;
-            if args.output.dry_run {
-                self.show_change(args, &request, &saving)?;
-                continue;
+            let request = self.request(&args.venv, intent, &env_dir);
+            let made = request.and_then(|request| {
+                if is_shown {
+                    self.show_change(args, &request, &saving).map(|()| None)
+                } else {
+                    self.change(args, request, given)
+                }
+            });
+            match made {
+                Ok(made) => changed.extend(made),
+                Err(error) if changed.is_empty() => return Err(error),
+                Err(error) => return Err(error.beside(&Changes::of(changed))),
             }
-            let mut request = EnvRequest {
-                purpose: Purpose::Change,
-                unchanged: Unchanged::Kept,
-                ..request
-            };
-            while self.change(args, &request, given)? == Attempt::Again {
-                request.unchanged = Unchanged::Planned;
-            }
+        }
+        if !is_shown {
+            self.report(changed)?;
         }
         Ok(Exit::Done)
+    }
+
+    /// Carries out a request, and again if something that it was to keep has changed.
+    fn change(
+        &self,
+        args: &CreateArgs,
+        request: EnvRequest,
+        given: &OsStr,
+    ) -> Result<Option<Changed>, CliError> {
+        let before = self.before(&request.env_dir);
+        let mut request = EnvRequest {
+            purpose: Purpose::Change,
+            unchanged: Unchanged::Kept,
+            ..request
+        };
+        let outcome = loop {
+            match self.attempt(args, &request, given)? {
+                Some(outcome) => break outcome,
+                None => request.unchanged = Unchanged::Planned,
+            }
+        };
+        Ok(before.map(|before| self.changed(before, &outcome)))
     }
 
     fn show_change(
@@ -102,13 +131,13 @@ impl Session<'_> {
         self.save_or_show(made, &answer, saving)
     }
 
-    /// Carries out a request; it is to be tried again if something that it was to keep has changed.
-    fn change(
+    /// Carries out a request; `None` if something that it was to keep has changed.
+    fn attempt(
         &self,
         args: &CreateArgs,
         request: &EnvRequest,
         given: &OsStr,
-    ) -> Result<Attempt, CliError> {
+    ) -> Result<Option<ManuallyDrop<Outcome>>, CliError> {
         let intent = request.intent;
         let mut answer = self.answer(args, request)?;
         let downloads = answer.downloads.take();
@@ -116,7 +145,7 @@ impl Session<'_> {
         let outcome = self.carry_out(args, intent, answer)?;
         drop(downloads);
         let Some(outcome) = outcome.map(ManuallyDrop::new) else {
-            return Ok(Attempt::Again);
+            return Ok(None);
         };
         let version = &answer.context.interpreter.version.text;
         match intent {
@@ -129,7 +158,7 @@ impl Session<'_> {
             self.tell_companions(&answer.companions, Tense::Has);
         }
         self.tell_packages(answer, outcome.plan(), Tense::Has);
-        Ok(Attempt::Done)
+        Ok(Some(outcome))
     }
 
     /// What a request comes to. The process ends soon; freeing every part of a plan and its context
@@ -210,13 +239,6 @@ impl Session<'_> {
             None => error,
         })
     }
-}
-
-/// Whether a change was carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Attempt {
-    Done,
-    Again,
 }
 
 /// What makes modules importable that came along and are not.

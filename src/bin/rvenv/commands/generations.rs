@@ -17,7 +17,7 @@ use rvenv_journal::raw::{Form, Generation, TargetError, counted};
 use rvenv_journal::{FsError, Parents, Target, generations};
 use serde::Serialize;
 
-use crate::advice::{CliError, Exit, of_verify_target};
+use crate::advice::{CliError, Code, Exit, of_verify_target};
 use crate::args::{DurabilityArg, GenerationsArgs, LinkModeArg, RunArgs};
 use crate::found_env::Use;
 use crate::session::Session;
@@ -29,6 +29,7 @@ const DIFFERENCES_MAX: usize = 6;
 
 /// A generation; an unknown value is `null`.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Kept {
     generation: u32,
     form: &'static str,
@@ -46,6 +47,7 @@ pub(super) struct Kept {
 
 /// A distribution now and in a generation; `null` where there is none.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Change {
     name: String,
     now: Option<String>,
@@ -62,14 +64,16 @@ pub(super) enum Sizes {
 }
 
 #[derive(Serialize)]
-struct List {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct List {
     format: u64,
     path: String,
     generations: Vec<Kept>,
 }
 
 #[derive(Serialize)]
-struct Pruning {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Pruning {
     format: u64,
     path: String,
     dry_run: bool,
@@ -79,6 +83,7 @@ struct Pruning {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Gone {
     generation: u32,
     entries: Option<u64>,
@@ -86,6 +91,7 @@ struct Gone {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Failed {
     generation: u32,
     why: String,
@@ -102,7 +108,7 @@ impl Session<'_> {
         let path = self.world.env_dir(&given)?;
         let path = Path::new(&path);
         if !args.prune {
-            return self.list_generations(path, args.output.json);
+            return self.list_generations(path);
         }
         let days = args.older_than.map(i64::from);
         let terms = Terms {
@@ -124,9 +130,9 @@ impl Session<'_> {
         self.tell_pruned(path, &given, args, &pruned)
     }
 
-    fn list_generations(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
+    fn list_generations(&self, path: &Path) -> Result<Exit, CliError> {
         let found = self.kept_at(path)?;
-        if json {
+        if self.json {
             let list = List {
                 format: 1,
                 path: path.to_string_lossy().into_owned(),
@@ -180,7 +186,7 @@ impl Session<'_> {
         args: &GenerationsArgs,
         pruned: &Pruned,
     ) -> Result<Exit, CliError> {
-        if args.output.json {
+        if self.json {
             let gone = pruned.deleted.iter().map(|(generation, size)| Gone {
                 generation: *generation,
                 entries: size.map(|size| size.entries),
@@ -241,7 +247,7 @@ impl Session<'_> {
 
 fn failed(path: &Path, error: &FsError) -> CliError {
     let shown = escape(&path.to_string_lossy());
-    CliError::new(Exit::Failed, format!("cannot look at `{shown}`")).because(&error.source)
+    CliError::new(Code::Disk, format!("cannot look at `{shown}`")).because(&error.source)
 }
 
 pub(super) fn json_of(value: &impl Serialize) -> String {

@@ -13,7 +13,7 @@ use rvenv_journal::{Parents, Target};
 use serde::Serialize;
 
 use super::generations::{age, json_of};
-use crate::advice::{CliError, Exit, interruption};
+use crate::advice::{CliError, Code, Exit, interruption};
 use crate::args::ListArgs;
 use crate::session::Session;
 
@@ -23,7 +23,8 @@ const UNREAD_MAX: usize = 5;
 const UPDATE_EVERY: u64 = 64;
 
 #[derive(Serialize)]
-struct List {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct List {
     format: u64,
     path: String,
     environments: Vec<Listed>,
@@ -34,6 +35,7 @@ struct List {
 
 /// An environment; an unknown value is `null`.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Listed {
     path: String,
     #[serde(skip)]
@@ -48,6 +50,7 @@ struct Listed {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Unread {
     path: String,
     why: String,
@@ -74,11 +77,11 @@ impl Session<'_> {
             && *path == Path::new(&below)
         {
             let shown = escape(&path.to_string_lossy());
-            let failed = CliError::new(Exit::Failed, format!("cannot look into `{shown}`: {why}"));
+            let failed = CliError::new(Code::Disk, format!("cannot look into `{shown}`: {why}"));
             return Err(failed.hint("name a directory that exists and that you may read"));
         }
         let list = self.listed(&inventory, &below);
-        if args.output.json {
+        if self.json {
             self.terminal.json(&json_of(&list))?;
         } else {
             self.terminal.data(&text(&list.environments))?;

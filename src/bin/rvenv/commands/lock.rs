@@ -13,9 +13,11 @@ use rvenv::render::escape;
 use rvenv::resolve::{Asked, SourceUse};
 use rvenv::resolving::ResolvingFailed;
 use rvenv_journal::raw::counted;
+use serde::Serialize;
 
 use super::asking::{resolver, sources};
-use crate::advice::{CliError, Exit, of_resolving};
+use super::generations::json_of;
+use crate::advice::{CliError, Code, Exit, of_resolving};
 use crate::args::LockArgs;
 use crate::plan_file::{Document, Out};
 use crate::session::Session;
@@ -31,8 +33,12 @@ impl Session<'_> {
         if matches!(out, Out::File { .. }) && !lock::is_pylock_name(&given) {
             let shown = escape(&given.to_string_lossy());
             let what = format!("`{shown}` is not the name of a lock");
-            return Err(CliError::new(Exit::Usage, what)
+            return Err(CliError::new(Code::BadText, what)
                 .hint("installers read `pylock.toml` and `pylock.NAME.toml`"));
+        }
+        if self.json && matches!(out, Out::Standard) {
+            let what = "the lock and the JSON object cannot both be on standard output";
+            return Err(CliError::new(Code::Usage, what).hint("name a file with `--out`"));
         }
         let cwd = &self.world.surroundings.cwd;
         let (mut projects, mut files) = (Vec::new(), Vec::new());
@@ -84,7 +90,8 @@ impl Session<'_> {
         for warning in &made.warnings {
             self.terminal.warning(warning);
         }
-        let text = lock::write(&made).map_err(|error| CliError::of(Exit::Failed, &error))?;
+        let text =
+            lock::write(&made).map_err(|error| CliError::of(Code::ResolverFailed, &error))?;
         self.save_lock(&made, &text, &out, &given)
     }
 
@@ -103,8 +110,44 @@ impl Session<'_> {
         let count = counted(made.packages.len(), "package");
         let shown = escape(&given.to_string_lossy());
         self.terminal.story(&format!("Locked {count} in `{shown}`"));
+        if self.json {
+            let package = |package: &lock::Package| LockedPackage {
+                name: package.name.clone(),
+                version: package.version.clone(),
+            };
+            self.terminal.json(&json_of(&LockedJson {
+                format: 1,
+                path: self
+                    .world
+                    .surroundings
+                    .cwd
+                    .join(given)
+                    .to_string_lossy()
+                    .into_owned(),
+                packages: made.packages.iter().map(package).collect(),
+            }))?;
+        }
         Ok(Exit::Done)
     }
+}
+
+/// What was locked.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct LockedJson {
+    /// The version of this form.
+    format: u64,
+    /// The absolute path of the lock.
+    path: String,
+    packages: Vec<LockedPackage>,
+}
+
+/// A package; the version is `null` for what is locked by its sources alone.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct LockedPackage {
+    name: String,
+    version: Option<String>,
 }
 
 /// The versions of an existing lock; none if it cannot be read: it is replaced.

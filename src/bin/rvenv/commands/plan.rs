@@ -57,7 +57,7 @@ impl<'a> Saving<'a> {
 impl Session<'_> {
     pub(crate) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
         let env_dir = self.plan_dir(args)?;
-        let saving = Saving::of(args.out.as_ref(), args.json, None)?;
+        let saving = Saving::of(args.out.as_ref(), self.json, None)?;
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
         let answer = self.with_caller(|caller| caller.prepare(&request));
         let mut answer =
@@ -100,6 +100,9 @@ impl Session<'_> {
     ) -> Result<(), CliError> {
         let MadePlan { plan, refused } = made;
         if let Some(refused) = refused {
+            if self.json {
+                return Err(refused);
+            }
             self.print_plan(&answer.noted(plan), saving)?;
             self.tell_companions(&answer.companions, Tense::Would);
             return Err(refused);

@@ -41,7 +41,7 @@ impl Session<'_> {
             self.terminal.error(&warning);
         }
         let is_done = proof.is_proved() && (proof.is_exact() || !args.exact);
-        if args.output.json {
+        if self.json {
             self.terminal.json(&json(&proof, is_done))?;
         } else {
             self.terminal.data(&text(&proof, self.detail(), is_done))?;
@@ -203,7 +203,8 @@ fn advice(proof: &Proof, args: &VerifyArgs, given: &str) -> Vec<String> {
 }
 
 #[derive(Serialize)]
-struct ProofDto<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ProofDto<'a> {
     format: u64,
     path: String,
     packages: Vec<PackageDto<'a>>,
@@ -213,6 +214,7 @@ struct ProofDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PackageDto<'a> {
     name: &'a str,
     version: &'a str,

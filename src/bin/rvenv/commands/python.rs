@@ -11,24 +11,27 @@ use rvenv::python::{self, InterpreterError, Listed, Listing, Located};
 use rvenv::render::escape;
 use serde::Serialize;
 
-use crate::advice::{CliError, Exit, of_interpreter};
+use crate::advice::{CliError, Code, Exit, of_interpreter};
 use crate::args::{PythonArgs, PythonCommand};
 use crate::session::Session;
 
 #[derive(Serialize)]
-struct ListingJson<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ListingJson<'a> {
     format: u64,
     interpreters: Vec<InterpreterJson<'a>>,
     unusable: Vec<UnusableJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct FoundJson<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct FoundJson<'a> {
     format: u64,
     interpreter: InterpreterJson<'a>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct InterpreterJson<'a> {
     implementation: &'a str,
     version: &'a str,
@@ -40,6 +43,7 @@ struct InterpreterJson<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UnusableJson<'a> {
     path: String,
     reason: &'a str,
@@ -63,7 +67,7 @@ impl Session<'_> {
         let release = found.release.to_string();
         self.terminal
             .detail(&format!("{release}, from {}", found.source.word()));
-        if args.output.json {
+        if self.json {
             let found = FoundJson {
                 format: 1,
                 interpreter: InterpreterJson::of(&found, &[]),
@@ -85,7 +89,7 @@ impl Session<'_> {
                 caller.with_control(|control| python::list(&request, around, control))
             })
             .map_err(|error| self.python_failed(&error))?;
-        if args.output.json {
+        if self.json {
             self.python_json(&ListingJson::of(&listing))?;
             return Ok(Exit::Done);
         }
@@ -112,7 +116,7 @@ impl Session<'_> {
         // JSON cannot represent a path that is not UTF-8; every usable interpreter has a path in
         // UTF-8.
         let text = serde_json::to_string_pretty(what).map_err(|error| {
-            CliError::new(Exit::Failed, "a path that was found is not UTF-8").because(&error)
+            CliError::new(Code::BrokenPython, "a path that was found is not UTF-8").because(&error)
         })?;
         self.terminal.json(&format!("{text}\n"))
     }

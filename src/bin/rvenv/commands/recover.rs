@@ -5,9 +5,12 @@ use std::path::Path;
 use rvenv::caller::RunTerms;
 use rvenv::environment;
 use rvenv::render::escape;
+use rvenv_journal::Recovered;
 use rvenv_journal::raw::{Decision, WhyKept};
+use serde::Serialize;
 
-use crate::advice::{CliError, Exit};
+use super::generations::json_of;
+use crate::advice::{self, CliError, Exit};
 use crate::args::{DurabilityArg, LinkModeArg, RecoverArgs, RunArgs};
 use crate::found_env::Use;
 use crate::session::Session;
@@ -15,6 +18,7 @@ use crate::session::Session;
 impl Session<'_> {
     pub(crate) fn recover(&self, args: &RecoverArgs) -> Result<Exit, CliError> {
         let mut exit = Exit::Done;
+        let mut ended = Vec::new();
         let found = if args.env_dirs.is_empty() {
             vec![self.named_or_found(None, Use::Change)?]
         } else {
@@ -49,10 +53,59 @@ impl Session<'_> {
                 .kept
                 .as_ref()
                 .is_some_and(|kept| kept.why != WhyKept::Asked);
+            ended.push(RecoveredJson::of(env_dir, &recovered));
             if kept || !recovered.orphans.is_empty() {
                 exit = Exit::NeedsPerson;
             }
         }
+        if self.json {
+            self.terminal.json(&json_of(&Recoveries {
+                format: 1,
+                environments: ended,
+            }))?;
+        }
         Ok(exit)
+    }
+}
+
+/// What recoveries did.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Recoveries {
+    /// The version of this form.
+    format: u64,
+    /// The environments, in the order of the command line.
+    environments: Vec<RecoveredJson>,
+}
+
+/// What a recovery did.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RecoveredJson {
+    /// The absolute path of the environment.
+    path: String,
+    /// Whether a transaction was open.
+    was_open: bool,
+    /// What happened to it, in words that may change; `null` if none was open.
+    story: Option<&'static str>,
+    /// The generation that has what another process changed.
+    generation: Option<u32>,
+    /// Names beside the target that no journal owns; they were left alone.
+    orphans: Vec<String>,
+    /// How many leftovers of earlier runs were deleted.
+    tidied: u64,
+}
+
+impl RecoveredJson {
+    fn of(path: String, recovered: &Recovered) -> Self {
+        let story = advice::recovered(recovered.upshot);
+        Self {
+            path,
+            was_open: story.is_some(),
+            story,
+            generation: recovered.ending.kept.as_ref().map(|kept| kept.generation),
+            orphans: recovered.orphans.clone(),
+            tidied: recovered.tidied,
+        }
     }
 }

@@ -44,7 +44,9 @@ impl Session<'_> {
         } else {
             Purpose::Change
         };
-        let saving = Saving::of(args.output.out.as_ref(), false, Some(args.run.durability))?;
+        let is_data = self.json && args.output.dry_run;
+        let durability = Some(args.run.durability);
+        let saving = Saving::of(args.output.out.as_ref(), is_data, durability)?;
         let sources = sources(&args.index);
         let prepare =
             |caller: &Caller<'_>| caller.prepare_repair(&env_dir, &named, purpose, &sources);
@@ -82,6 +84,7 @@ impl Session<'_> {
             compilation: Compilation::of(context.options.compile_bytecode),
             ..RunTerms::default()
         };
+        let before = self.before(&env_dir);
         let outcome = self.run(&args.run, &terms, |run| {
             let ended = environment::repair(run, &Venv, &context, &found);
             if !ended.as_ref().is_err_and(is_damaged_since) {
@@ -96,6 +99,8 @@ impl Session<'_> {
         drop(downloads);
         self.tell_repair(&outcome, &given);
         self.tell_symptoms(&symptoms, &context, &given);
+        let changed = before.map(|before| self.changed(before, &outcome));
+        self.report(changed.into_iter().collect())?;
         Ok(Exit::Done)
     }
 

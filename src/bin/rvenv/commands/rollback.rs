@@ -12,6 +12,7 @@ use rvenv::rollback::Turn;
 use rvenv_journal::Retention;
 use rvenv_journal::raw::{WhyKept, counted};
 
+use super::done::Kind;
 use crate::advice::{CliError, Exit};
 use crate::args::RollbackArgs;
 use crate::found_env::Use;
@@ -42,6 +43,7 @@ impl Session<'_> {
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             ..RunTerms::default()
         };
+        let before = self.before(&env_dir);
         let RolledBack { turn, ending } = self.run(&args.run, &terms, |run| {
             environment::rollback(run, Path::new(&env_dir))
         })?;
@@ -55,6 +57,11 @@ impl Session<'_> {
         for line in changes(&turn, &env) {
             self.terminal.story(&line);
         }
+        let changed = before.map(|before| {
+            self.since(before, Kind::RolledBack, &ending)
+                .restoring(turn.generation)
+        });
+        self.report(changed.into_iter().collect())?;
         let asked = |why| why == WhyKept::Asked;
         Ok(if ending.kept.is_none_or(|kept| asked(kept.why)) {
             Exit::Done

@@ -25,7 +25,7 @@ use rvenv_journal::fs::Kind;
 use rvenv_journal::{Digest, Fs as _, Parents, Target};
 use serde::Serialize;
 
-use crate::advice::{CliError, Exit, of_verify, of_verify_target};
+use crate::advice::{CliError, Code, Exit, of_verify, of_verify_target};
 use crate::args::StatusArgs;
 use crate::found_env::Use;
 use crate::session::Session;
@@ -127,7 +127,7 @@ impl Session<'_> {
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;
         let failed = |error: VerifyFailed| of_verify(&error);
         let disk = |error: rvenv_journal::fs::FsError| {
-            CliError::new(Exit::Failed, "cannot look at the environment").because(&error.source)
+            CliError::new(Code::Disk, "cannot look at the environment").because(&error.source)
         };
         let meta = target.meta().map_err(disk)?;
         if meta.is_none_or(|meta| meta.kind != Kind::Dir) {

@@ -13,7 +13,7 @@ use crate::session::Session;
 impl Session<'_> {
     pub(crate) fn show_saved(&self, args: &ShowArgs) -> Result<Exit, CliError> {
         let plan = self.saved_plan(&args.plan_file)?;
-        if args.output.json {
+        if self.json {
             self.terminal.json(&plan.to_json())?;
         } else {
             self.show(&plan, None)?;

@@ -16,7 +16,7 @@ use rvenv_journal::{Parents, Receipt, Target, inspect};
 use serde::Serialize;
 
 use super::generations::{Kept, Sizes, all_kept, json_of};
-use crate::advice::{CliError, Exit, of_verify_target, pending};
+use crate::advice::{CliError, Code, Exit, of_verify_target, pending};
 use crate::args::StatusArgs;
 use crate::found_env::Use;
 use crate::session::Session;
@@ -25,7 +25,8 @@ const NOTHING_OPEN: &str = "nothing is open";
 const ENVIRONMENT: &str = "environment";
 
 #[derive(Serialize)]
-struct Status {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Status {
     format: u64,
     path: String,
     state: &'static str,
@@ -37,6 +38,7 @@ struct Status {
 
 /// An environment as its files show it; an unknown value is `null`.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Environment {
     python: Option<String>,
     base: Option<String>,
@@ -49,6 +51,7 @@ struct Environment {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Package {
     name: String,
     version: String,
@@ -58,12 +61,14 @@ struct Package {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ReceiptStatus {
     plan: String,
     paths: usize,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Transaction {
     open: bool,
     recovery: &'static str,
@@ -77,7 +82,7 @@ impl Session<'_> {
         let path = Path::new(&path);
         let disk = |error: FsError| {
             let shown = escape(&path.to_string_lossy());
-            CliError::new(Exit::Failed, format!("cannot look at `{shown}`")).because(&error.source)
+            CliError::new(Code::Disk, format!("cannot look at `{shown}`")).because(&error.source)
         };
         let status = match Target::open(&self.fs, path, Parents::Require) {
             Ok(target) => self.look(&target).map_err(disk)?,
@@ -85,7 +90,7 @@ impl Session<'_> {
             Err(TargetError::NotADirectory(_)) => Status::bare(path, "not a directory"),
             Err(error) => return Err(of_verify_target(error)),
         };
-        if args.output.json {
+        if self.json {
             self.terminal.json(&json_of(&status))?;
         } else {
             self.terminal.data(&status.text(self.detail()))?;

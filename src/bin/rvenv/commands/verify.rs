@@ -17,7 +17,7 @@ use rvenv_journal::{Digest, Fs, Parents, Receipt, Target, inspect};
 use serde::Serialize;
 
 use super::status;
-use crate::advice::{CliError, Exit, of_verify, of_verify_target};
+use crate::advice::{CliError, Code, Exit, of_verify, of_verify_target};
 use crate::args::VerifyArgs;
 use crate::found_env::Use;
 use crate::session::Session;
@@ -53,7 +53,7 @@ impl Session<'_> {
         if args.digest {
             let digest = digest(&self.fs, Path::new(&path), &given, &said)?;
             self.terminal.data(&format!("{digest}\n"))?;
-        } else if args.output.json {
+        } else if self.json {
             self.terminal.json(&json(&found))?;
         } else {
             self.terminal.data(&said.data)?;
@@ -76,13 +76,13 @@ fn digest(fs: &dyn Fs, path: &Path, given: &str, said: &Said) -> Result<Digest, 
     if !said.is_clean {
         let what = format!("`{shown}` has no digest: it differs from what was published");
         let hint = format!("`rvenv verify {env}` lists the differences");
-        return Err(CliError::new(Exit::Pending, what).hint(hint));
+        return Err(CliError::new(Code::Differs, what).hint(hint));
     }
     let target = Target::open(fs, path, Parents::Require).map_err(of_verify_target)?;
     let digest = rvenv::verify::state_digest(&target).map_err(|error| of_verify(&error))?;
     digest.ok_or_else(|| {
         let what = format!("`{shown}` has no digest: rvenv has published nothing there");
-        CliError::new(Exit::Precondition, what).hint("make it with `rvenv create`")
+        CliError::new(Code::Unpublished, what).hint("make it with `rvenv create`")
     })
 }
 
@@ -411,7 +411,8 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
 }
 
 #[derive(Serialize)]
-struct VerificationDto<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct VerificationDto<'a> {
     format: u64,
     path: String,
     /// The first of `states`.
@@ -429,6 +430,7 @@ struct VerificationDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct CheckedDto<'a> {
     checked: usize,
     drift: Vec<FindingDto<'a>>,
@@ -437,6 +439,7 @@ pub(super) struct CheckedDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FrameDto<'a> {
     base_lost: Option<&'a str>,
     moved_from: Option<String>,
@@ -446,12 +449,14 @@ struct FrameDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct NamedDto<'a> {
     name: &'a str,
     version: &'a str,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct DistributionDto<'a> {
     name: &'a str,
     version: &'a str,
@@ -464,6 +469,7 @@ struct DistributionDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct DepartedDto<'a> {
     #[serde(flatten)]
     published: NamedDto<'a>,
@@ -472,6 +478,7 @@ struct DepartedDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UnmetDto<'a> {
     #[serde(flatten)]
     of: NamedDto<'a>,
@@ -480,6 +487,7 @@ struct UnmetDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FindingDto<'a> {
     path: &'a str,
     difference: &'static str,

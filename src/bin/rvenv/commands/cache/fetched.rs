@@ -26,6 +26,7 @@ pub(crate) enum Which {
 
 /// What happened to fetched wheels.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Wheels {
     pub(crate) deleted: u64,
     pub(crate) bytes: u64,

@@ -26,6 +26,7 @@ pub(crate) struct Deleted {
 
 /// What happened to cached answers about interpreters and wheels.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Notes {
     pub(crate) deleted: u64,
     pub(crate) bytes: u64,
@@ -150,6 +151,23 @@ pub(crate) fn swept_json(path: &Path, swept: &Deleted) -> String {
     json(&SweptDto::of(path, swept))
 }
 
+/// What was deleted, to be shown beside an error.
+pub(super) fn swept<'a>(path: &Path, swept: &'a Deleted) -> impl Serialize + use<'a> {
+    SweptDto::of(path, swept)
+}
+
+/// The directory of the cache as one JSON object.
+pub(super) fn place_json(path: &str) -> String {
+    json(&PlaceDto { format: 1, path })
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::commands) struct PlaceDto<'a> {
+    format: u64,
+    path: &'a str,
+}
+
 fn json(dto: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(dto).expect("strings and numbers serialize");
     text.push('\n');
@@ -157,6 +175,7 @@ fn json(dto: &impl Serialize) -> String {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct StockDto {
     packs: u64,
     objects: u64,
@@ -176,7 +195,8 @@ impl StockDto {
 }
 
 #[derive(Serialize)]
-struct AuditDto<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::commands) struct AuditDto<'a> {
     format: u64,
     path: String,
     stock: StockDto,
@@ -187,6 +207,7 @@ struct AuditDto<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FaultDto<'a> {
     pack: &'a str,
     path: Option<&'a str>,
@@ -215,7 +236,8 @@ impl<'a> AuditDto<'a> {
 }
 
 #[derive(Serialize)]
-struct SweptDto<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::commands) struct SweptDto<'a> {
     format: u64,
     path: String,
     deleted: StockDto,

@@ -1,0 +1,186 @@
+//! The files of settings: which there are, and what is in them.
+//!
+//! Promises that an unknown key is an error which names the file and the key, and that a file of
+//! another user is not read.
+//! Read next: `../settings.rs`.
+
+use std::path::{Path, PathBuf};
+
+use rvenv::render::escape;
+use toml::{Table, Value as Toml};
+
+use super::{Form, Found, SETTINGS, Setting, Source, Value, not_for_projects, refused};
+use crate::advice::{CliError, Code};
+use crate::world::World;
+
+const NAME: &str = "rvenv.toml";
+const PROJECT: &str = "pyproject.toml";
+
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Project,
+    User,
+}
+
+/// What the files say: those of the project come first.
+pub(super) fn read(world: &World) -> Result<Vec<Found>, CliError> {
+    let mut found = Vec::new();
+    if let Some((path, table)) = of_project(world)? {
+        found.extend(values(&path, &table, Owner::Project, world)?);
+    }
+    let user = world
+        .surroundings
+        .config_dir
+        .as_ref()
+        .map(|dir| dir.join("rvenv").join(NAME));
+    if let Some(path) = user
+        && let Some(text) = text(&path)?
+    {
+        let table = parsed(&path, &text)?;
+        found.extend(values(&path, &table, Owner::User, world)?);
+    }
+    Ok(found)
+}
+
+/// The nearest file of a project that has settings, in or above the working directory.
+fn of_project(world: &World) -> Result<Option<(PathBuf, Table)>, CliError> {
+    let cwd = world.cwd.as_deref();
+    for dir in cwd.into_iter().flat_map(Path::ancestors) {
+        let path = dir.join(NAME);
+        if let Some(text) = text(&path)? {
+            let table = parsed(&path, &text)?;
+            return Ok(Some((path, table)));
+        }
+        let path = dir.join(PROJECT);
+        // Most projects have no such table, and need not be parsed.
+        let text = text(&path)?.filter(|text| text.contains("rvenv"));
+        if let Some(table) = text.and_then(|text| tool_table(&text)) {
+            return Ok(Some((path, table)));
+        }
+    }
+    Ok(None)
+}
+
+/// `[tool.rvenv]`. A file that is no TOML has none: whoever needs the rest of it reports that.
+fn tool_table(text: &str) -> Option<Table> {
+    let mut all: Table = toml::from_str(text).ok()?;
+    let mut tool = all.remove("tool")?;
+    let own = tool.as_table_mut()?.remove("rvenv")?;
+    own.as_table().cloned()
+}
+
+/// The text of a file, if it exists and is the user's own or root's.
+fn text(path: &Path) -> Result<Option<String>, CliError> {
+    let read = match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() && is_own(&meta) => std::fs::read_to_string(path),
+        Ok(_) | Err(_) => return Ok(None),
+    };
+    read.map(Some).map_err(|error| {
+        let shown = escape(&path.to_string_lossy());
+        CliError::new(
+            Code::BadSetting,
+            format!("cannot read the settings in `{shown}`"),
+        )
+        .because(&error)
+    })
+}
+
+#[cfg(unix)]
+fn is_own(meta: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn is_own(_meta: &std::fs::Metadata) -> bool {
+    true
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Table, CliError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let shown = escape(&path.to_string_lossy());
+        CliError::new(
+            Code::BadSetting,
+            format!("cannot read the settings in `{shown}`"),
+        )
+        .because(&error)
+    })
+}
+
+fn values(path: &Path, table: &Table, owner: Owner, world: &World) -> Result<Vec<Found>, CliError> {
+    let source = Source::File(path.to_path_buf());
+    let mut found = Vec::new();
+    for (key, raw) in table {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            let message = format!(
+                "{} has the unknown setting `{}`",
+                source.shown(),
+                escape(key)
+            );
+            return Err(
+                CliError::new(Code::BadSetting, message).hint("`rvenv config` lists the settings")
+            );
+        };
+        let value = value(setting, raw, path).ok_or_else(|| {
+            refused(
+                setting.key,
+                &source,
+                &format!("is no {}", noun(setting.form)),
+            )
+        })?;
+        let why = not_for_projects(setting, &value, world);
+        if let Some(why) = why.filter(|_| owner == Owner::Project) {
+            return Err(refused(setting.key, &source, why));
+        }
+        let (key, source) = (setting.key, source.clone());
+        found.push(Found { key, value, source });
+    }
+    Ok(found)
+}
+
+fn value(setting: &Setting, raw: &Toml, path: &Path) -> Option<Value> {
+    let texts = |raw: &Toml| -> Option<Vec<String>> {
+        match raw {
+            Toml::String(text) => Some(vec![text.clone()]),
+            Toml::Array(all) => all
+                .iter()
+                .map(|one| Some(one.as_str()?.to_owned()))
+                .collect(),
+            Toml::Integer(_)
+            | Toml::Float(_)
+            | Toml::Boolean(_)
+            | Toml::Datetime(_)
+            | Toml::Table(_) => None,
+        }
+    };
+    match setting.form {
+        Form::Flag => raw.as_bool().map(Value::Flag),
+        Form::Text => Some(Value::Texts(vec![raw.as_str()?.to_owned()])),
+        Form::Number => {
+            let number = u64::try_from(raw.as_integer()?).ok()?;
+            Some(Value::Texts(vec![number.to_string()]))
+        }
+        Form::List => texts(raw).map(Value::Texts),
+        Form::Places => {
+            let dir = path.parent().unwrap_or(Path::new("/"));
+            let place = |text: String| {
+                if text.contains("://") {
+                    text
+                } else {
+                    dir.join(text).to_string_lossy().into_owned()
+                }
+            };
+            Some(Value::Texts(texts(raw)?.into_iter().map(place).collect()))
+        }
+    }
+}
+
+fn noun(form: Form) -> &'static str {
+    match form {
+        Form::Text => "string",
+        Form::Number => "number of 0 or more",
+        Form::Flag => "`true` or `false`",
+        Form::List | Form::Places => "string or list of strings",
+    }
+}

@@ -26,6 +26,7 @@ mod attacks_packages;
 mod behaviour;
 mod book;
 mod cache_kills;
+mod catalogue;
 mod corpus;
 mod cpython;
 mod faults;

@@ -304,8 +304,8 @@ codes! {
         NOTHING_BEGUN,
         "Install it again with pip; then it lists its files.";
     LostPackages, "lost-packages", Precondition,
-        "With the other Python, packages that are installed could not be imported, and no wheels \
-         for it were found.",
+        "Packages that are installed would be lost: with another Python they cannot be imported and \
+         no wheel fits, or a clone cannot copy them.",
         AS_BEFORE,
         "Name a source of their wheels, or allow the loss with `--allow-lost`.";
     CompileFailed, "compile-failed", Failed,

@@ -8,8 +8,8 @@ from typing import Any, Optional, Sequence
 
 #: The commands of ``rvenv``; a directory of such a name is ``./create``.
 COMMANDS = frozenset(
-    "create upgrade sync install uninstall plan lock apply status verify repair rollback "
-    "generations recover python cache help".split()
+    "create upgrade clone sync install uninstall plan lock show apply list status verify repair "
+    "rollback generations recover python cache config explain completions man help".split()
 )
 #: The options that only ``rvenv`` has before a command.
 _OPTIONS = frozenset(("-q", "--quiet", "-v", "--verbose", "-V", "--version", "--color"))

@@ -116,9 +116,10 @@ class WithVirtualenv(Scratch):
         """Kills a recreation at moments that are spread over its whole time.
 
         The prompt tells the old environment from the new one. A tool that deletes the old one file
-        by file before it calls virtualenv may leave a part of it; virtualenv itself may not. What a
-        kill leaves is judged as the next reader finds it, and each second time as a recovery leaves
-        it too; otherwise the next run of the tool recovers it.
+        by file before it calls virtualenv may leave a part of it, to which entries are added one
+        after the other; what a kill of it leaves is judged after a recovery. What a kill of
+        virtualenv leaves is judged as the next reader finds it, and each second time as a recovery
+        leaves it too; otherwise the next run recovers it.
         """
         self.runs(*words, VIRTUALENV_PROMPT="first")
         since = time.monotonic()
@@ -130,8 +131,8 @@ class WithVirtualenv(Scratch):
             old = self.content(env)
             child = self.start(*words, VIRTUALENV_PROMPT=f"at {moment}")
             self.kill(child, lasts * (moment + 0.5) / count)
-            left = [self.content(env)]
-            if moment % 2 == 0:
+            left = [] if deletes else [self.content(env)]
+            if deletes or moment % 2 == 0:
                 recovered = command("recover", str(env))
                 # A tool may have left a part of an environment, which is none to recover.
                 self.assertTrue(deletes or recovered.returncode == 0, recovered)

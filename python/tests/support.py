@@ -148,7 +148,7 @@ class Scratch(unittest.TestCase):
         # kept as a generation, for a person to look at.
         self.assertIn(ended.returncode, (0, 3, 5), ended.stderr)
         if ended.returncode == 5:
-            self.assertIn("which another process changed after it was published", ended.stderr)
+            self.assertIn("which was changed after it was published", ended.stderr)
         self.assertIn(picture(env), states, f"{why}: neither old nor new")
         still = [name for name in leftovers(env) if ".rvenv.old-" not in name]
         self.assertEqual(still, [], why)

@@ -389,8 +389,10 @@ pub fn rollback(run: &Run<'_>, path: &Path) -> Result<RolledBack, RunFailed> {
         target: ready.target().path().to_path_buf(),
         source,
     };
-    let newest = generations(ready.target()).map_err(disk)?.pop();
-    // The engine refuses a generation whose record does not count.
+    // The engine passes over what an undo kept, and refuses a generation whose record does not
+    // count.
+    let newest = generations(ready.target()).map_err(disk)?;
+    let newest = newest.into_iter().rfind(|one| !one.is_undone);
     let newest = newest.filter(|newest| newest.fault.is_none());
     let turn = newest.map(|newest| rollback::turn(ready.target(), &newest));
     let turn = turn.transpose().map_err(disk)?.unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::base::digest::Digest;
 use crate::base::path::RelPath;
 use crate::fs::{Dir, FsError, Kind, Time};
 use crate::place::journal_file::{self, JournalRead, Siblings};
-use crate::place::record::{Form, Record};
+use crate::place::record::{Form, Origin, Record};
 use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 
@@ -33,13 +33,24 @@ pub struct Generation {
     pub time: Option<Time>,
     /// Why its record does not count, as for a generation of another user; `None` if it does.
     pub fault: Option<String>,
+    /// Whether it is not what a publication replaced, but what one had put there before it was
+    /// undone. It never was decided to be good, so a rollback passes it over.
+    pub is_undone: bool,
     record: Option<Record>,
     /// The records of all generations inside the target: a file that none of the later ones moved
     /// is still in its place.
     within: Arc<Records>,
 }
 
-type Records = BTreeMap<u32, Option<Record>>;
+type Records = BTreeMap<u32, Past>;
+
+/// What a generation inside the target says about its publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Past {
+    record: Option<Record>,
+    /// Its steps were reversed, so it moved nothing.
+    is_undone: bool,
+}
 
 /// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +74,11 @@ pub fn generations(target: &Target<'_>) -> Result<Vec<Generation>, FsError> {
         for number in Siblings::list(&home)?.generations {
             let generation = look(&home, number)?;
             if home.form == Form::Entries {
-                within.insert(number, generation.record.clone());
+                let past = Past {
+                    record: generation.record.clone(),
+                    is_undone: generation.is_undone,
+                };
+                within.insert(number, past);
             }
             found.push(generation);
         }
@@ -86,15 +101,59 @@ fn look(home: &TransactionDir<'_>, number: u32) -> Result<Generation, FsError> {
         JournalRead::Torn => (None, Some("it is torn".to_owned())),
         JournalRead::Foreign(why) => (None, Some(why)),
     };
+    let is_undone = match &record {
+        Some(record) => is_undone(home, record)?,
+        None => false,
+    };
     Ok(Generation {
         number,
         form: home.form,
+        is_undone,
         plan: record.as_ref().map(|record| record.plan),
         time: meta.filter(|_| record.is_some()).map(|meta| meta.mtime),
         fault,
         record,
         within: Arc::default(),
     })
+}
+
+/// Whether a generation holds what its publication had put there, so that it was kept by an undo.
+///
+/// The identities of the record decide, by the first object that has one: the tree, or a slot.
+/// What is neither, as an object of another process, counts as replaced: it may be the last copy.
+///
+/// # Errors
+/// The error of the disk.
+pub(crate) fn is_undone(home: &TransactionDir<'_>, record: &Record) -> Result<bool, FsError> {
+    let TransactionDir { fs, dir, names, .. } = home;
+    let name = names.generation(record.generation);
+    if record.origin == Origin::Generation {
+        // A rollback that is undone leaves the former record in its place.
+        return Ok(false);
+    }
+    if record.form == Form::Tree {
+        let found = fs.meta(dir, OsStr::new(&name))?;
+        return Ok(found.is_some_and(|meta| meta.identity == record.stage));
+    }
+    let slots = match fs.open_dir(dir, OsStr::new(&name)) {
+        Ok(slots) => slots,
+        Err(error) if error.is_forbidden() || error.is_no_such_file() => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    for step in record.steps() {
+        let Some(entry) = &step.entry else { continue };
+        let slot = entry.slot.to_string();
+        let found = fs
+            .meta(&slots, OsStr::new(&slot))?
+            .map(|meta| meta.identity);
+        if found.is_some() && found == step.act.coming() {
+            return Ok(true);
+        }
+        if found.is_some() && found == step.act.going() {
+            return Ok(false);
+        }
+    }
+    Ok(false)
 }
 
 fn size(home: &TransactionDir<'_>, number: u32) -> Result<Size, FsError> {
@@ -209,7 +268,8 @@ impl Generation {
         // What later publications moved directly in this directory, the latest first.
         for number in below.passed.into_iter().rev() {
             let home = TransactionDir::within(target)?;
-            let record = self.within.get(&number).and_then(Option::as_ref);
+            let past = self.within.get(&number);
+            let record = past.and_then(|past| past.record.as_ref());
             let Some((home, record)) = home.zip(record) else {
                 return Ok(None);
             };
@@ -249,8 +309,11 @@ impl Generation {
         let Some(home) = TransactionDir::within(target)? else {
             return Ok(None);
         };
-        for (number, record) in self.within.range(self.number..) {
-            let Some(record) = record else {
+        for (number, past) in self.within.range(self.number..) {
+            if past.is_undone && *number != self.number {
+                continue;
+            }
+            let Some(record) = &past.record else {
                 return Ok(None);
             };
             let slot = path.map_or(Ok(Slot::Elsewhere), |path| slot(&home, record, path))?;

@@ -11,7 +11,7 @@
 //!
 //! Read next: `transaction/ready.rs`, `steps/step_places.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,7 @@ use crate::plan::node::{ENGINE_DIR, Mode, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::recovery::closed::open_tree;
 use crate::recovery::evidence::replaced_identity;
+use crate::recovery::generation::is_undone;
 use crate::staging::build::StageCounts;
 use crate::steps::entry_cover::StepKind;
 use crate::steps::step_places::{StepPlace, StepPlaces};
@@ -79,6 +80,17 @@ pub enum RollbackError {
     /// There is no generation.
     #[error("`{0}` has no generation to roll back to")]
     NoGeneration(PathBuf),
+    /// There are only generations that an undo kept: they never were the target.
+    #[error(
+        "`{target}` has no generation to roll back to: generation {generation} is what an undone \
+         change had put there"
+    )]
+    OnlyUndone {
+        /// The target.
+        target: PathBuf,
+        /// The newest of them.
+        generation: u32,
+    },
     /// The generation has no record, or an invalid one.
     #[error("the record of generation {generation} of `{target}` cannot be trusted: {why}")]
     NoRecord {
@@ -191,22 +203,45 @@ impl<'a> Ready<'a> {
         }
     }
 
-    /// The generation with the highest number, beside the target or inside it.
+    /// The generation with the highest number, beside the target or inside it, that an undo did not
+    /// keep.
     fn newest(&self) -> Result<Generation<'a>, RollbackError> {
         let target = self.target();
         let path = || target.path().to_path_buf();
         let disk = RollbackError::disk(target.path());
         let homes = std::iter::once(TransactionDir::beside(target))
             .chain(TransactionDir::within(target).map_err(disk)?);
-        let mut newest = None;
+        let mut numbers = BTreeMap::new();
         for home in homes {
             let generations = Siblings::list(&home).map_err(disk)?.generations;
-            let highest = generations.into_iter().max();
-            if highest > newest.as_ref().map(|(number, _)| *number) {
-                newest = highest.map(|number| (number, home));
-            }
+            numbers.extend(generations.into_iter().map(|number| (number, home.clone())));
         }
-        let (generation, home) = newest.ok_or_else(|| RollbackError::NoGeneration(path()))?;
+        let mut undone = None;
+        while let Some((number, home)) = numbers.pop_last() {
+            let generation = self.recorded(number, home)?;
+            let Generation { home, record } = &generation;
+            if !is_undone(home, record).map_err(disk)? {
+                return Ok(generation);
+            }
+            undone = undone.or(Some(number));
+        }
+        Err(match undone {
+            Some(generation) => RollbackError::OnlyUndone {
+                target: path(),
+                generation,
+            },
+            None => RollbackError::NoGeneration(path()),
+        })
+    }
+
+    /// A generation with its record, if that counts.
+    fn recorded(
+        &self,
+        generation: u32,
+        home: TransactionDir<'a>,
+    ) -> Result<Generation<'a>, RollbackError> {
+        let path = || self.target().path().to_path_buf();
+        let disk = RollbackError::disk(self.target().path());
         let no_record = |why: &str| RollbackError::NoRecord {
             target: path(),
             generation,

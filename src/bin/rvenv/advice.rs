@@ -130,6 +130,8 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
     match failed {
         RollbackError::NoGeneration(_) => CliError::of(Code::NoGeneration, error)
             .hint("`--keep` makes a change keep what it replaces; upgrades keep it by default"),
+        RollbackError::OnlyUndone { .. } => CliError::of(Exit::Precondition, error)
+            .hint("take what you need out of it, then delete it with `rvenv generations --prune`"),
         RollbackError::NoRecord { .. } => {
             CliError::of(Code::BadGeneration, error).hint("look at what is named above")
         }

@@ -32,7 +32,10 @@ impl Terminal {
             let name = escape(&kept.name);
             let why = match kept.why {
                 WhyKept::Asked => "as was asked for",
-                WhyKept::Changed => "which another process changed after it was published",
+                WhyKept::Changed => {
+                    "which was changed after it was published; take what you need out of it, then \
+                     delete it with `rvenv generations --prune`"
+                }
                 WhyKept::Uncertain => {
                     "since this filesystem cannot prove that rvenv may delete it; delete it if it \
                      is not needed"

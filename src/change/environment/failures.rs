@@ -159,6 +159,7 @@ impl RunFailed {
             | Self::Interrupted { .. }
             | Self::Rollback(
                 RollbackError::NoGeneration(_)
+                | RollbackError::OnlyUndone { .. }
                 | RollbackError::NoRecord { .. }
                 | RollbackError::Mounted { .. }
                 | RollbackError::Disk { .. },

@@ -77,6 +77,16 @@ fn what_a_check_changed_in_an_existing_environment_is_taken_back_with_it() {
     });
     assert!(matches!(failed, Err(RunFailed::Check { .. })), "{failed:?}");
     assert_eq!(tree(&env), before);
+    // What failed is kept, since another process may have written to it; it is no way back.
+    let said = bench.scratch.rvenv(&["rollback", "E"]).failed(3);
+    assert!(
+        said.contains("generation 1 is what an undone change had put there"),
+        "{said}"
+    );
+    assert_eq!(tree(&env), before);
+    let listed = bench.scratch.rvenv(&["generations", "E"]).ok();
+    assert!(listed.contains("what an undone change had put there"));
+    assert!(!listed.contains("brings back the last"), "{listed}");
     // If it passes, everything is carried, and what it wrote stays.
     change(&bench, &|| {
         fs::write(env.join("new"), "whole").unwrap();

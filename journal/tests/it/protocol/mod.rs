@@ -16,3 +16,4 @@ mod recovery;
 mod rollback;
 mod strangers;
 mod transaction;
+mod undone;

@@ -365,6 +365,7 @@ pub fn roll<'a>(ready: Ready<'a>, case: &Case) -> Result<Published<'a>, Exit> {
         RollbackError::Publish(failed) => Exit::Failed(failed.aftermath),
         RollbackError::Disk { .. } => Exit::NotBegun,
         RollbackError::NoGeneration(_)
+        | RollbackError::OnlyUndone { .. }
         | RollbackError::NoRecord { .. }
         | RollbackError::Mounted { .. } => panic!("{error:?}"),
     })

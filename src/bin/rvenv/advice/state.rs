@@ -159,6 +159,7 @@ impl State {
             | RunFailed::Ready(ReadyError::Lock(_))
             | RunFailed::Rollback(
                 RollbackError::NoGeneration(_)
+                | RollbackError::OnlyUndone { .. }
                 | RollbackError::NoRecord { .. }
                 | RollbackError::Mounted { .. }
                 | RollbackError::Disk { .. },

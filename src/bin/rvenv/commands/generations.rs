@@ -43,6 +43,8 @@ pub(super) struct Kept {
     /// What a return to it does to each distribution.
     differences: Option<Vec<Change>>,
     unreadable: Option<String>,
+    /// Whether it is what an undone change had put there; a rollback passes it over.
+    undone: bool,
 }
 
 /// A distribution now and in a generation; `null` where there is none.
@@ -148,9 +150,12 @@ impl Session<'_> {
         }
         let lines: Vec<String> = found.iter().map(|one| one.text(self.detail())).collect();
         self.terminal.data(&(lines.join("\n") + "\n"))?;
+        let comes_back = found.iter().any(|one| !one.undone);
+        let rollback = comes_back
+            .then(|| format!("`rvenv rollback {env}` brings back the last; "))
+            .unwrap_or_default();
         self.terminal.story(&format!(
-            "`rvenv rollback {env}` brings back the last; `rvenv generations --prune {env}` \
-             deletes all"
+            "{rollback}`rvenv generations --prune {env}` deletes all"
         ));
         Ok(Exit::Done)
     }
@@ -311,6 +316,7 @@ fn kept(
             .map(|contents| changes(&now.differences(contents))),
         python: contents.and_then(|contents| contents.python),
         unreadable,
+        undone: generation.is_undone,
     }
 }
 
@@ -353,6 +359,9 @@ impl Kept {
         let mut text = format!("  {}: {}", self.generation, facts.join(", "));
         if let Some(why) = &self.unreadable {
             return format!("{text}; cannot be read: {}", escape(why));
+        }
+        if self.undone {
+            return format!("{text}; what an undone change had put there, never brought back");
         }
         let differences = self.differences.as_deref().unwrap_or_default();
         let is_full = detail == rvenv::render::Detail::EveryPath;

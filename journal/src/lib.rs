@@ -12,6 +12,7 @@
 //!   goes).
 //! - To return to a replaced tree, and forward again: [`Retention::Keep`], then
 //!   [`Ready::rollback`].
+//! - To take a whole tree away, and to delete it or keep it for a rollback: [`Ready::remove`].
 //! - To check the new tree before deciding: [`Verdict::Awaited`], then [`Published::settle`] or
 //!   [`Published::undo`].
 //! - To finish what a crash left: [`Target::lock`] does it before anything else; [`inspect`] only
@@ -117,7 +118,7 @@
 //!
 //! ```text
 //! Target ─lock─▶ Ready ─prepare─▶ Prepared ─stage─▶ Staged ─publish─▶ Published ─settle─▶ Ending
-//!                  └─────────────────────rollback───────────────────────▲   └─undo─▶ Ending
+//!                  └────────────────rollback, remove────────────────────▲   └─undo─▶ Ending
 //! ```
 //!
 //! # Words

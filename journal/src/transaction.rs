@@ -23,6 +23,7 @@ pub(crate) mod preconditions;
 pub(crate) mod prepared;
 pub(crate) mod published;
 pub(crate) mod ready;
+pub(crate) mod removal;
 pub(crate) mod rollback;
 pub(crate) mod staged;
 pub(crate) mod step_facts;

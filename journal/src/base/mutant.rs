@@ -61,6 +61,7 @@ safeguards! {
     SyncOfTrash,
     SyncOfRetirement,
     SyncOfGeneration,
+    SyncOfFormerRecord,
     CloseOfGeneration,
     SyncOfClosed,
     ModeOfGeneration,

@@ -326,7 +326,8 @@ fn are_known(form: Form, list: &[Step]) -> bool {
             of_tree
                 && matches!(
                     acts.as_slice(),
-                    [Act::Put { .. } | Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }]
+                    [Act::Put { .. } | Act::Exchange { .. } | Act::Take { .. }]
+                        | [Act::Take { .. }, Act::Put { .. }]
                 )
         }
         Form::Entries => {
@@ -533,7 +534,10 @@ mod tests {
         for (form, list) in [
             (Form::Tree, vec![]),
             (Form::Tree, whole(&[put, put])),
-            (Form::Tree, whole(&[Act::Take { old: OLD }])),
+            (
+                Form::Tree,
+                whole(&[Act::Take { old: OLD }, Act::Take { old: OLD }]),
+            ),
             (Form::Tree, of_entries(&[("a", 0)])),
             (Form::Entries, whole(&[put])),
             (Form::Entries, of_entries(&[("a", 0), ("b", 0)])),

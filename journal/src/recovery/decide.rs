@@ -149,7 +149,7 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         }
 
         // Died between the journal and the first step.
-        (J::Open(_), StepsTaken::NoStep) => open_untaken(sight.staged),
+        (J::Open(_), StepsTaken::NoStep) => open_untaken(sight),
         // Died between two steps, such as those of two entries, or the `Take` of a whole tree and
         // its `Put`; or another process changed an entry after its step. What was replaced comes
         // back.
@@ -180,9 +180,11 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     }
 }
 
-fn open_untaken(staged: Location) -> Decision {
-    match staged {
+fn open_untaken(sight: Sight) -> Decision {
+    match sight.staged {
         Location::StagingName => Decision::Discard,
+        // Died before a removal took the target: it stages nothing else.
+        Location::Target if sight.replaced == Some(Location::Target) => Decision::Discard,
         // The stage was durable before the journal, and is given up only under another journal
         // name.
         Location::Target | Location::TakenTo | Location::Trash | Location::Gone => {

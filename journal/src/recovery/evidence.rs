@@ -130,6 +130,11 @@ fn steps_taken(
         {
             StepsTaken::SomeSteps
         }
+        ([Act::Take { .. }], Some(Location::Target)) => StepsTaken::NoStep,
+        // What another process has created at the target since is not in the way of settling.
+        ([Act::Take { .. }], Some(Location::TakenTo | Location::Trash | Location::Gone)) => {
+            StepsTaken::AllSteps
+        }
         _ => StepsTaken::Unexplained,
     }
 }
@@ -143,7 +148,8 @@ struct Lookout<'a> {
 impl Lookout<'_> {
     fn tree(&self) -> Result<Sight, FsError> {
         let record = self.record;
-        let staged = self.place(record.stage, true)?;
+        // What a removal takes away was not staged, so it has no token.
+        let staged = self.place(record.stage, !record.is_removal())?;
         let old = replaced_identity(record);
         let replaced = old.map(|old| self.place(old, false)).transpose()?;
         let at_target = self.target.meta()?.map(|meta| meta.identity);
@@ -319,5 +325,12 @@ mod tests {
         check(&take_put, At::StagingName, at_generation, false, SomeSteps);
         check(&take_put, At::StagingName, at_generation, true, Unexplained);
         check(&take_put, At::Target, at_generation, true, AllSteps);
+        let take = [Act::Take { old: OLD }];
+        check(&take, At::Target, in_place, true, NoStep);
+        check(&take, At::TakenTo, at_generation, false, AllSteps);
+        check(&take, At::TakenTo, at_generation, true, AllSteps);
+        check(&take, At::Trash, Some(At::Trash), false, AllSteps);
+        check(&take, At::Gone, Some(At::Gone), false, AllSteps);
+        check(&take, At::StagingName, at_stage, false, Unexplained);
     }
 }

@@ -133,7 +133,8 @@ pub(crate) fn is_undone(home: &TransactionDir<'_>, record: &Record) -> Result<bo
     }
     if record.form == Form::Tree {
         let found = fs.meta(dir, OsStr::new(&name))?;
-        return Ok(found.is_some_and(|meta| meta.identity == record.stage));
+        let is_staged = found.is_some_and(|meta| meta.identity == record.stage);
+        return Ok(is_staged && !record.is_removal());
     }
     let slots = match fs.open_dir(dir, OsStr::new(&name)) {
         Ok(slots) => slots,

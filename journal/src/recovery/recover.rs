@@ -51,6 +51,8 @@ pub struct Recovered {
     pub decision: Decision,
     /// What happened to the transaction.
     pub upshot: Upshot,
+    /// What the transaction moved, if one was open.
+    pub form: Option<Form>,
     /// What happened to the trees that it moved.
     pub ending: Ending,
     /// Names of the engine that no journal owns and that are not empty; they were left alone.
@@ -210,6 +212,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
     let tidied = tidy(target).map_err(disk)?;
     ending.leftovers.stopped |= tidied.is_stopped;
     Ok(Recovered {
+        form: case.open.as_ref().map(|found| found.home.form),
         decision: case.decision,
         upshot,
         ending,
@@ -265,6 +268,8 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
                 // Nothing was written: the generation was durable before, and all of it is in its
                 // place.
                 (Origin::Generation, _) => true,
+                // Nothing was written either: the target is away.
+                (Origin::Built, Form::Tree) if record.is_removal() => true,
                 (Origin::Built, Form::Tree) => is_as_published(target, &target.name, receipt),
                 (Origin::Built, Form::Entries) => are_entries_as_published(target, receipt),
             };

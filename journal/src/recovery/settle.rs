@@ -64,13 +64,17 @@ impl PublicationToEnd<'_, '_> {
             self.finish_links()?;
         }
         match replaced_identity(self.record).zip(seen.replaced) {
-            None | Some((_, Location::Gone)) => self.drop_journal(),
+            None => {
+                self.retire_former_record()?;
+                self.drop_journal()
+            }
+            Some((_, Location::Gone)) => self.drop_journal(),
             Some((old, Location::Trash)) => self.finish_trash(old),
             Some((_, Location::Target)) => Err(EndError::Moved),
             // The new tree is not as it was published, so what it replaced may be the last good
             // one.
             Some((old, Location::StagingName | Location::TakenTo))
-                if seen.staged != Location::Target =>
+                if seen.staged != Location::Target && !self.record.is_removal() =>
             {
                 self.keep(old, WhyKept::Changed)
             }
@@ -129,6 +133,8 @@ impl PublicationToEnd<'_, '_> {
             (Location::Gone, _) => self.drop_journal(),
             (Location::StagingName, Origin::Generation) => self.leave_generation(),
             (Location::Trash, _) => self.finish_trash(stage),
+            // It was taken back, or never taken.
+            (Location::Target, _) if self.record.is_removal() => self.drop_journal(),
             (Location::Target, _) => Err(EndError::Moved),
             (Location::TakenTo, _) => self.keep(stage, WhyKept::Changed),
             (Location::StagingName, Origin::Built) => match self.why_keep_undone(stage)? {
@@ -435,6 +441,24 @@ impl PublicationToEnd<'_, '_> {
             why: WhyKept::Changed,
         });
         Ok(ending)
+    }
+
+    /// Unlinks the record of a generation that was put back where nothing was: no generation is
+    /// left that it describes.
+    fn retire_former_record(&self) -> Result<(), EndError> {
+        let TransactionDir { fs, dir, names, .. } = self.home;
+        if self.record.origin != Origin::Generation {
+            return Ok(());
+        }
+        let name = names.generation_record(self.record.generation);
+        match fs.remove_file(dir, OsStr::new(&name)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            removed => removed.map_err(disk("retire the record of a generation"))?,
+        }
+        // If the journal were gone before it, nothing would unlink it.
+        perform(Safeguard::SyncOfFormerRecord, || {
+            self.sync(Direction::of(&self.journal))
+        })
     }
 
     pub(crate) fn drop_journal(&self) -> Result<Ending, EndError> {

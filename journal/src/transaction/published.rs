@@ -108,8 +108,8 @@ impl Open<'_> {
         let seen = sight(target, &self.home, &self.record, &self.journal);
         let seen = seen.map_err(PublishError::Disk)?;
         let is_lost = matches!(seen.replaced, Some(Location::Trash | Location::Gone));
-        let are_whole =
-            seen.taken == StepsTaken::AllSteps && seen.staged == Location::Target && !is_lost;
+        let is_there = seen.staged == Location::Target || self.record.is_removal();
+        let are_whole = seen.taken == StepsTaken::AllSteps && is_there && !is_lost;
         if !holds(Safeguard::LookAtSteps, are_whole) {
             return Err(PublishError::Moved);
         }

@@ -192,7 +192,7 @@ impl<'a> Ready<'a> {
             record,
             journal: JournalName::Open,
         };
-        match open.publish_generation(mode) {
+        match open.publish_unbuilt(mode) {
             Ok(()) => Ok(Published {
                 open,
                 counts: StageCounts::default(),
@@ -492,7 +492,9 @@ fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Dige
 }
 
 impl Open<'_> {
-    fn publish_generation(&self, mode: Option<Mode>) -> Result<(), PublishFailed> {
+    /// Records and takes the steps of a publication that builds nothing; first gives a kept tree
+    /// the mode that it had.
+    pub(crate) fn publish_unbuilt(&self, mode: Option<Mode>) -> Result<(), PublishFailed> {
         let target = self.locks.target();
         let step_places = StepPlaces::open(target, &self.home, &self.record);
         let step_places = step_places.map_err(|source| self.refused(source))?;

@@ -51,6 +51,28 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
+/// Every way to take a whole tree away.
+pub fn removed_cases() -> Vec<Case> {
+    let [no_exchange, bare, per_object] = poor();
+    let remove = |name| Case::of(name, Publication::Replace).removed();
+    vec![
+        remove("remove"),
+        remove("remove, kept").kept(),
+        remove("remove without an exchange, kept")
+            .kept()
+            .on(no_exchange),
+        remove("remove without no-replace").on(bare),
+        remove("remove, synced object by object").on(per_object),
+        remove("remove, undone by a verdict").awaited().undone(),
+        remove("remove, kept, undone").kept().undone(),
+        remove("remove, rolled back").rolled(Verb::Restore),
+        remove("remove, rolled back, undone by a verdict")
+            .rolled(Verb::Restore)
+            .awaited()
+            .undone(),
+    ]
+}
+
 /// Every way to change a target entry by entry.
 pub fn entry_cases() -> Vec<Case> {
     let [no_exchange, bare, per_object] = poor();

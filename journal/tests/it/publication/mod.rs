@@ -18,11 +18,12 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimEntry, SimFs, Support};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile};
-use rvenv_journal::raw::{Decision, Grain, Inspection};
+use rvenv_journal::raw::{Decision, Grain, Inspection, RemoveError};
 use rvenv_journal::{
     Aftermath, Content, Durability, LinkMode, Mode, NoContent, Node, Operation, Parents, Patience,
-    Plan, PlanBuilder, Publication, Published, Ready, ReadyError, Recovered, RelPath, Retention,
-    RollbackError, RollbackTerms, StageOptions, Target, Terms, Verdict, inspect, observe,
+    Plan, PlanBuilder, PrepareError, Publication, Published, Ready, ReadyError, Recovered, RelPath,
+    Retention, RollbackError, RollbackTerms, StageOptions, Target, Terms, Verdict, inspect,
+    observe,
 };
 
 pub mod cases;
@@ -76,6 +77,10 @@ pub enum Verb {
     Rollback,
     /// Rolls forward again, after a publication and a rollback.
     Forward,
+    /// Takes the whole target away.
+    Remove,
+    /// Rolls a removal back.
+    Restore,
 }
 
 /// What the run does once the tree is published.
@@ -119,6 +124,12 @@ impl Case {
     /// Keeps what is replaced, and rolls it as `verb` says.
     pub fn rolled(self, verb: Verb) -> Self {
         Self { verb, ..self }.kept()
+    }
+
+    /// Takes the target away, whatever its publication is.
+    pub fn removed(self) -> Self {
+        let verb = Verb::Remove;
+        Self { verb, ..self }
     }
 
     pub fn on(self, options: Options) -> Self {
@@ -172,7 +183,7 @@ impl Case {
                 ending: Ending::Settle,
                 ..self.clone()
             };
-            assert_eq!(run(&disk, &self.plan(&disk), &past), Exit::Done, "{past:?}");
+            assert_eq!(run(&disk, &past.plan(&disk), &past), Exit::Done, "{past:?}");
         }
         sync_all(&disk, &root);
         // The steps so far do not belong to the run under test.
@@ -182,7 +193,8 @@ impl Case {
     /// What was done before the run.
     fn history(&self) -> &'static [Verb] {
         match self.verb {
-            Verb::Publish => &[],
+            Verb::Publish | Verb::Remove => &[],
+            Verb::Restore => &[Verb::Remove],
             Verb::Rollback => &[Verb::Publish],
             Verb::Forward => &[Verb::Publish, Verb::Rollback],
         }
@@ -215,7 +227,12 @@ impl Case {
             builder.retired(),
         )
         .unwrap();
-        builder.finish(seen, self.publication).unwrap()
+        let publication = match self.verb {
+            // Nothing is there, and a rollback needs no plan.
+            Verb::Restore => Publication::Put,
+            Verb::Publish | Verb::Rollback | Verb::Forward | Verb::Remove => self.publication,
+        };
+        builder.finish(seen, publication).unwrap()
     }
 
     /// The steps of a run in which nothing fails; every stage is called `new-*` in them.
@@ -319,7 +336,8 @@ pub fn run_until(disk: &SimFs, plan: &Plan, case: &Case, interrupted: &dyn Fn() 
     };
     let published = match case.verb {
         Verb::Publish => publish(ready, plan, case, interrupted),
-        Verb::Rollback | Verb::Forward => roll(ready, case),
+        Verb::Rollback | Verb::Forward | Verb::Restore => roll(ready, case),
+        Verb::Remove => remove(ready, case),
     };
     let published = match published {
         Ok(published) => published,
@@ -352,6 +370,14 @@ fn publish<'a>(
     let staged = staged.map_err(|failed| Exit::Failed(failed.aftermath))?;
     let published = staged.publish(interrupted);
     published.map_err(|failed| Exit::Failed(failed.aftermath))
+}
+
+fn remove<'a>(ready: Ready<'a>, case: &Case) -> Result<Published<'a>, Exit> {
+    ready.remove(case.terms).map_err(|error| match error {
+        RemoveError::Publish(failed) => Exit::Failed(failed.aftermath),
+        RemoveError::Prepare(PrepareError::Disk { .. }) => Exit::NotBegun,
+        RemoveError::Absent(_) | RemoveError::Prepare(_) => panic!("{error:?}"),
+    })
 }
 
 /// Rolls the kept generation back, on the terms of a case.
@@ -467,8 +493,12 @@ impl Outcome {
         let is_new = tree_at(disk, TARGET) == self.new;
         let mut beside = beside(disk);
         let by_entries = case.publication.is_by_entries();
-        let is_rolled = case.verb != Verb::Publish;
-        if case.terms.retention == Retention::Keep && (is_new || is_rolled) {
+        let has_generation = match case.verb {
+            Verb::Publish | Verb::Remove => is_new,
+            Verb::Rollback | Verb::Forward => true,
+            Verb::Restore => !is_new,
+        };
+        if case.terms.retention == Retention::Keep && has_generation {
             let at = if by_entries { "t/.rvenv/" } else { ".t.rvenv." };
             let kept = [format!("{at}old-1"), format!("{at}old-1.journal")];
             beside.retain(|name| !kept.contains(name));

@@ -70,7 +70,11 @@ fn class(job: &Job) -> String {
     let case = &job.case;
     let by_entries = case.publication.is_by_entries();
     let is_layered = case.ground == Ground::Lower;
-    let is_rolled = case.verb != Verb::Publish;
+    // Rollback and Forward meet the same disks, and are checked in the same way.
+    let verb = match case.verb {
+        Verb::Forward => Verb::Rollback,
+        verb @ (Verb::Publish | Verb::Rollback | Verb::Remove | Verb::Restore) => verb,
+    };
     // The check rolls back what is kept, on the terms of the case.
     let kept = (case.terms.retention == Retention::Keep).then_some(case.terms);
     let outcome = Outcome::of(case);
@@ -79,7 +83,7 @@ fn class(job: &Job) -> String {
         format!("{tree:?}").hash(&mut trees);
     }
     format!(
-        "{:?} {:?} {by_entries} {is_layered} {is_rolled} {kept:?} {:?} {:?} {:x}",
+        "{:?} {:?} {by_entries} {is_layered} {verb:?} {kept:?} {:?} {:?} {:x}",
         job.models,
         case.options,
         case.aside,

@@ -12,6 +12,7 @@ pub mod existing;
 pub mod generations;
 pub mod installed_inputs;
 pub mod inventory;
+pub mod log;
 mod look_failed;
 pub mod merge;
 mod open_path;

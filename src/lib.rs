@@ -72,7 +72,7 @@ pub use build::{
     windows_programs,
 };
 pub use change::{
-    carry, environment, existing, generations, installed_inputs, inventory, merge, provision,
+    carry, environment, existing, generations, installed_inputs, inventory, log, merge, provision,
     prune, removal, render, repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};

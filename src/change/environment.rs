@@ -17,8 +17,7 @@ use rvenv_journal::raw::{
 };
 use rvenv_journal::{
     Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, PrepareError,
-    Publication, Ready, ReadyError, Recovered, Retention, RollbackError, RollbackTerms,
-    StageFailed, Target, generations, observe,
+    Publication, Ready, ReadyError, Recovered, Retention, StageFailed, Target, observe,
 };
 
 mod cloning;
@@ -27,6 +26,8 @@ mod other_owner;
 mod phase;
 mod policies;
 mod publishing;
+mod removing;
+mod rolling_back;
 
 pub(crate) use self::cloning::draft as draft_clone;
 pub use self::cloning::{clone, plan_clone};
@@ -34,18 +35,21 @@ pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
 pub use self::phase::Phase;
 use self::policies::{check_clearable, check_distributions, check_fit, check_mergeable};
-use self::publishing::{Planned, decide, publish, verdict};
+use self::publishing::{Planned, publish};
+pub use self::removing::{Removed, look_at_removed, remove};
+pub use self::rolling_back::{RolledBack, rollback};
 pub use super::look_failed::LookFailed;
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
+use crate::change::generations::Contents;
 use crate::change::installed_inputs;
+use crate::change::log::{self, Entry, Event};
 use crate::change::merge::{self, Lost, MergeError};
 use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::change::prune::{self, Pruned};
 use crate::change::repair::{self, Found};
 use crate::change::replaced::{self, Replaced};
-use crate::change::rollback::{self, Turn};
 use crate::change::whole;
 use crate::python::bytecode::{Bytecode, Compiler};
 use crate::wheel::Catalogue;
@@ -95,6 +99,8 @@ pub struct Run<'a> {
     pub permissions: Permissions<'a>,
     /// The health check, if one is wanted.
     pub check: Option<&'a Checker<'a>>,
+    /// The command, for the log of the environment.
+    pub command: &'a str,
     /// A description of this process, for processes that wait for it.
     pub owner: &'a str,
     /// Called with the holder each time the lock is busy; it waits, and decides whether to go on.
@@ -364,54 +370,6 @@ fn repair_at(
     Ok(repair::repair(target, hooks, context, found)?.finish()?)
 }
 
-/// What a rollback did.
-#[derive(Debug)]
-pub struct RolledBack {
-    /// What went aside and what came back.
-    pub turn: Turn,
-    /// What happened to what was replaced.
-    pub ending: Ending,
-}
-
-/// Publishes the newest generation again, and puts aside what changed since; a second run goes
-/// forward again.
-///
-/// # Errors
-/// See [`RunFailed`].
-///
-/// # Crash
-/// As [`create`].
-pub fn rollback(run: &Run<'_>, path: &Path) -> Result<RolledBack, RunFailed> {
-    let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
-    let (ready, recovered) = take_lock(run, target)?;
-    (run.recovered)(&recovered);
-    let disk = |source| RollbackError::Disk {
-        target: ready.target().path().to_path_buf(),
-        source,
-    };
-    // The engine passes over what an undo kept, and refuses a generation whose record does not
-    // count.
-    let newest = generations(ready.target()).map_err(disk)?;
-    let newest = newest.into_iter().rfind(|one| !one.is_undone);
-    let newest = newest.filter(|newest| newest.fault.is_none());
-    let turn = newest.map(|newest| rollback::turn(ready.target(), &newest));
-    let turn = turn.transpose().map_err(disk)?.unwrap_or_default();
-    // Nothing is built here, so this is the last moment before anything happens.
-    if (run.interrupted)() {
-        return Err(RunFailed::Interrupted {
-            path: ready.target().path().to_path_buf(),
-        });
-    }
-    let terms = RollbackTerms {
-        aside: turn.aside.clone(),
-        stay: turn.stay.clone(),
-        ..RollbackTerms::of(run.durability, verdict(run))
-    };
-    let published = ready.rollback(&terms)?;
-    let ending = decide(run, path, published)?;
-    Ok(RolledBack { turn, ending })
-}
-
 /// Deletes kept generations.
 ///
 /// # Errors
@@ -447,11 +405,24 @@ fn lock<'a>(run: &Run<'a>, path: &Path) -> Result<Ready<'a>, RunFailed> {
     Ok(ready)
 }
 
+/// Notes a change in the log of its environment, if its packages can be read now.
+fn note(run: &Run<'_>, target: &Target<'_>, event: Event, before: &Contents) {
+    if let Ok(after) = Contents::now(target) {
+        let entry = Entry::of(run.command, event, before, &after);
+        log::add(target, run.now, entry);
+    }
+}
+
 fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recovered), RunFailed> {
     let path = target.path().to_path_buf();
     let locked = target
         .watched(run.watch)
         .lock(run.owner, &mut |holder| (run.pause)(holder));
+    if let Ok((ready, recovered)) = &locked
+        && let Some(entry) = Entry::of_recovery(run.command, recovered)
+    {
+        log::add(ready.target(), run.now, entry);
+    }
     locked.map_err(|error| {
         let busy = matches!(error, ReadyError::Lock(LockError::Busy { .. }));
         if busy && (run.interrupted)() {

@@ -94,6 +94,8 @@ pub struct Caller<'a> {
 /// The parameters of a run, besides what to build.
 #[derive(Clone, Copy)]
 pub struct RunTerms<'a> {
+    /// The command, for the log of the environment.
+    pub command: &'a str,
     /// How much a successful commit survives.
     pub durability: Durability,
     /// How files come out of the store.
@@ -115,6 +117,7 @@ impl Default for RunTerms<'_> {
     /// Durable, waits a minute for the lock, and has no permissions.
     fn default() -> Self {
         Self {
+            command: "EnvBuilder",
             durability: Durability::Power,
             link_mode: LinkMode::Auto,
             wait: WAIT,
@@ -197,6 +200,7 @@ impl Caller<'_> {
                 retention: terms.retention,
                 permissions: terms.permissions,
                 check: terms.check,
+                command: terms.command,
                 owner: &format!("process {}", std::process::id()),
                 pause: &pause,
                 interrupted: &|| self.listener.interrupted(),

@@ -147,8 +147,8 @@ pub struct Steps {
 /// The contents of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Digest of what the plan makes, as in its receipt; in a rollback, of the generation's plan; in
-    /// a removal, of nothing.
+    /// Digest of what the plan makes, as in its receipt; in a rollback, of the generation's plan;
+    /// in a removal, of nothing.
     pub plan: Digest,
     /// The end of the stage's name: its identity, or a random X if the identity is not certain.
     pub token: String,
@@ -159,7 +159,8 @@ pub struct Record {
     pub form: Form,
     /// Where the published objects were before: `staging_name` has the name.
     pub origin: Origin,
-    /// The root of the staged tree, or the directory of the slots; in a removal, the tree that goes.
+    /// The root of the staged tree, or the directory of the slots; in a removal, the tree that
+    /// goes.
     pub stage: Identity,
     /// The boot in which the record was written.
     pub boot: String,

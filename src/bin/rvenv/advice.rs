@@ -16,8 +16,8 @@ use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::raw::{
-    Ending, Kept, LockError, PlanReadError, PublishError, RecoverError, StageError, TargetError,
-    WhyKept,
+    Ending, Kept, LockError, PlanReadError, PublishError, RecoverError, RemoveError, StageError,
+    TargetError, WhyKept,
 };
 use rvenv_journal::{
     Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
@@ -78,7 +78,9 @@ fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Plan(failed) => of_plan(failed),
         RunFailed::Ready(ReadyError::Lock(failed)) => of_lock(error, failed),
         RunFailed::Ready(ReadyError::Recover(failed)) => of_recovery(failed),
-        RunFailed::Prepare(failed) => of_prepare(failed),
+        RunFailed::Prepare(failed) | RunFailed::Remove(RemoveError::Prepare(failed)) => {
+            of_prepare(failed)
+        }
         RunFailed::Stage(failed) => of_stage(failed, terminated),
         RunFailed::Publish(failed) => {
             let code = of_publication(failed, terminated);
@@ -94,6 +96,11 @@ fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
         }
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
         RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
+        RunFailed::Remove(RemoveError::Absent(_)) => CliError::of(Code::NoEnvironment, error)
+            .hint("`rvenv list` shows the environments below this directory"),
+        RunFailed::Remove(RemoveError::Publish(failed)) => {
+            CliError::of(of_publication(failed, terminated), error)
+        }
         RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
         RunFailed::Distributions { changes, .. } => {
             let mut told = CliError::of(Code::StalePlan, error);
@@ -130,7 +137,7 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
     match failed {
         RollbackError::NoGeneration(_) => CliError::of(Code::NoGeneration, error)
             .hint("`--keep` makes a change keep what it replaces; upgrades keep it by default"),
-        RollbackError::OnlyUndone { .. } => CliError::of(Exit::Precondition, error)
+        RollbackError::OnlyUndone { .. } => CliError::of(Code::NoGeneration, error)
             .hint("take what you need out of it, then delete it with `rvenv generations --prune`"),
         RollbackError::NoRecord { .. } => {
             CliError::of(Code::BadGeneration, error).hint("look at what is named above")

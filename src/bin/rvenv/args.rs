@@ -19,6 +19,7 @@ mod about;
 mod clone;
 mod look;
 mod packages;
+mod past;
 mod saved_plan;
 mod shared;
 
@@ -26,6 +27,7 @@ pub(crate) use about::{CompletionsArgs, ExplainArgs, ManArgs, ShellArg};
 pub(crate) use clone::CloneArgs;
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
+pub(crate) use past::{GenerationsArgs, LogArgs, RemoveArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
     CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, LinkModeArg,
@@ -280,6 +282,19 @@ pub(crate) enum Command {
     /// what a return to it would change: - goes, + comes, ~ has another version. --prune deletes
     /// them, the oldest first; `rvenv rollback` brings the last one back.
     Generations(Deferred<GenerationsArgs>),
+    /// Show what was done to an environment, when, and by which command
+    ///
+    /// The newest change comes first; -v lists every package. The log is in the environment, beside
+    /// the generations, and in no plan or digest. An environment that was created or replaced as a
+    /// whole begins without one.
+    Log(Deferred<LogArgs>),
+    /// Remove an environment, whole
+    ///
+    /// One rename takes it away: after a crash it is there, or gone. With --keep it becomes a
+    /// generation, which `rvenv rollback` brings back; without, the generations that were kept of
+    /// it go too. A directory that is something else, or more than an environment, is removed with
+    /// --force only.
+    Remove(Deferred<RemoveArgs>),
     /// Finish or undo what a crash left
     ///
     /// Each command that changes a target does the same first. `rvenv status` shows whether a
@@ -560,29 +575,4 @@ pub(crate) struct RecoverArgs {
 
     #[command(flatten)]
     pub(crate) lock: WaitArg,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GenerationsArgs {
-    #[command(flatten)]
-    pub(crate) target: EnvDirArg,
-
-    /// Delete all generations, or those that --keep and --older-than leave over
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) prune: bool,
-
-    /// Keep so many of the newest generations
-    #[arg(long, value_name = "N", requires = "prune", help_heading = TARGET)]
-    pub(crate) keep: Option<usize>,
-
-    /// Delete only generations that were replaced more than so many days ago
-    #[arg(long, value_name = "DAYS", requires = "prune", help_heading = TARGET)]
-    pub(crate) older_than: Option<u32>,
-
-    #[command(flatten)]
-    pub(crate) lock: WaitArg,
-
-    /// Show what --prune would delete, and write nothing
-    #[arg(long, requires = "prune", help_heading = OUTPUT)]
-    pub(crate) dry_run: bool,
 }

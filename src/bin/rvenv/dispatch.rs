@@ -69,6 +69,8 @@ fn without_world(cli: &Cli, terminal: Terminal) -> Option<Result<Exit, CliError>
         | Command::Repair(_)
         | Command::Rollback(_)
         | Command::Generations(_)
+        | Command::Log(_)
+        | Command::Remove(_)
         | Command::Recover(_)
         | Command::Python(_)
         | Command::Cache(_)
@@ -87,7 +89,7 @@ fn in_world(cli: &Cli, typed: &[OsString]) -> Result<Exit, CliError> {
         found => Some(settings::settled(typed, found)?),
     };
     let cli = settled.as_ref().unwrap_or(cli);
-    let session = Session::new(terminal(cli), &world, cli.json);
+    let session = Session::new(terminal(cli), &world, cli.json, name(&cli.command));
     dispatch(&session, &cli.command).map_err(|error| {
         if error.tells(&too_long::words()) {
             error.hint(too_long::hint(typed, &world.surroundings.cwd))
@@ -115,10 +117,12 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Python(_) => tell_cache(session),
         // These need no cache, or (`cache`) report more about it themselves.
         Command::Rollback(_)
+        | Command::Remove(_)
         | Command::Recover(_)
         | Command::Generations(_)
         | Command::Show(_)
         | Command::List(_)
+        | Command::Log(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Cache(_)
@@ -140,6 +144,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Apply(Deferred(args)) => session.apply(args),
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
+        Command::Log(Deferred(args)) => session.log(args),
+        Command::Remove(Deferred(args)) => session.remove(args),
         Command::Recover(Deferred(args)) => session.recover(args),
         Command::Generations(Deferred(args)) => session.generations(args),
         Command::List(Deferred(args)) => session.list(args),
@@ -176,6 +182,38 @@ fn tell_cache(session: &Session<'_>) {
     ));
 }
 
+/// The command as it is typed, for the log of the environment that it changes.
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Create(_) => "rvenv create",
+        Command::Clone(_) => "rvenv clone",
+        Command::Upgrade(_) => "rvenv upgrade",
+        Command::Sync(_) => "rvenv sync",
+        Command::Install(_) => "rvenv install",
+        Command::Uninstall(_) => "rvenv uninstall",
+        Command::Apply(_) => "rvenv apply",
+        Command::Repair(_) => "rvenv repair",
+        Command::Rollback(_) => "rvenv rollback",
+        Command::Recover(_) => "rvenv recover",
+        Command::Generations(_) => "rvenv generations",
+        Command::Remove(_) => "rvenv remove",
+        // These change no environment.
+        Command::Plan(_)
+        | Command::Lock(_)
+        | Command::Log(_)
+        | Command::Show(_)
+        | Command::List(_)
+        | Command::Status(_)
+        | Command::Verify(_)
+        | Command::Python(_)
+        | Command::Cache(_)
+        | Command::Config
+        | Command::Explain(_)
+        | Command::Completions(_)
+        | Command::Man(_) => "rvenv",
+    }
+}
+
 /// What a command may have changed when it fails; decides which state is printed.
 fn effect(command: &Command) -> Effect {
     match command {
@@ -187,6 +225,7 @@ fn effect(command: &Command) -> Effect {
         Command::Uninstall(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
         Command::Apply(Deferred(args)) if args.dry_run => Effect::Nothing,
         Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
+        Command::Remove(Deferred(args)) if args.dry_run => Effect::Nothing,
         Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)
         | Command::Upgrade(_)
@@ -197,12 +236,14 @@ fn effect(command: &Command) -> Effect {
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Rollback(_)
+        | Command::Remove(_)
         | Command::Generations(_)
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
         | Command::Lock(_)
         | Command::Show(_)
         | Command::List(_)
+        | Command::Log(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Python(_)
@@ -252,7 +293,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 33] = [
+        let cases: [(&[&str], Option<State>); 36] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -266,12 +307,15 @@ mod tests {
             (&["show", "p"], None),
             (&["list"], None),
             (&["rollback", "E"], Some(State::AsBefore)),
+            (&["remove", "E"], Some(State::AsBefore)),
+            (&["remove", "E", "--dry-run"], None),
             (&["recover", "E"], Some(State::AsBefore)),
             (&["plan", "E"], None),
             (&["plan", "E", "-o", "p"], None),
             (&["plan", "E", "--json"], None),
             (&["lock"], None),
             (&["status", "E"], None),
+            (&["log", "E"], None),
             (&["generations", "E"], None),
             (&["generations", "E", "--prune", "--dry-run"], None),
             (&["generations", "E", "--prune"], Some(State::AsBefore)),

@@ -27,16 +27,24 @@ pub(crate) struct Session<'a> {
     pub(crate) terminal: Terminal,
     /// Whether the report is one JSON object.
     pub(crate) json: bool,
+    /// The command as it is typed, for the log of the environment that it changes.
+    command: &'static str,
     pub(crate) world: &'a World,
     pub(crate) signals: Signals,
     pub(crate) fs: RealFs,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(terminal: Terminal, world: &'a World, json: bool) -> Self {
+    pub(crate) fn new(
+        terminal: Terminal,
+        world: &'a World,
+        json: bool,
+        command: &'static str,
+    ) -> Self {
         Self {
             terminal,
             json,
+            command,
             world,
             signals: Signals::catch(),
             fs: RealFs::new(),
@@ -117,6 +125,7 @@ impl<'a> Session<'a> {
     ) -> Result<T, CliError> {
         let announcer = Announcer::new(self.terminal, self.signals.clone());
         let terms = RunTerms {
+            command: self.command,
             durability: match args.durability {
                 DurabilityArg::Power => Durability::Power,
                 DurabilityArg::Process => Durability::Process,

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::raw::{Ending, PlanError, TargetError};
+use rvenv_journal::raw::{Ending, PlanError, RemoveError, TargetError};
 use rvenv_journal::{
     Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
@@ -131,6 +131,9 @@ pub enum RunFailed {
         /// What happened to each distribution.
         changes: Vec<DistributionChange>,
     },
+    /// The environment was not removed.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
     /// The user asked to stop before anything began.
     #[error("interrupted before the change of `{path}` began")]
     Interrupted {
@@ -164,12 +167,13 @@ impl RunFailed {
                 | RollbackError::Mounted { .. }
                 | RollbackError::Disk { .. },
             )
+            | Self::Remove(RemoveError::Absent(_) | RemoveError::Prepare(_))
             | Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,
             Self::Ready(ReadyError::Recover(_)) => Aftermath::NeedsRecovery,
             Self::Stage(failed) => failed.aftermath,
-            Self::Publish(failed) | Self::Rollback(RollbackError::Publish(failed)) => {
-                failed.aftermath
-            }
+            Self::Publish(failed)
+            | Self::Rollback(RollbackError::Publish(failed))
+            | Self::Remove(RemoveError::Publish(failed)) => failed.aftermath,
             Self::End(failed) => failed.aftermath,
             Self::Undo(failed) => failed.source.aftermath,
         }

@@ -19,8 +19,12 @@ use rvenv_journal::{
     Retention, StageOptions, Target, Terms, Verdict,
 };
 
-use super::{LookFailed, Outcome, Phase, Report, Run, RunFailed, UndoFailed, lock, other_owner};
+use super::{
+    LookFailed, Outcome, Phase, Report, Run, RunFailed, UndoFailed, lock, note, other_owner,
+};
+use crate::change::generations::Contents;
 use crate::change::installed_inputs;
+use crate::change::log::Event;
 use crate::change::merge;
 use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::change::replaced::{self, Replaced};
@@ -146,6 +150,9 @@ fn publish_once(
     (run.phase)(Phase::Building);
     let staged = prepared.stage(&options)?;
     (run.phase)(Phase::Publishing);
+    // A tree that is published as a whole has no log: the same plan gives the same bytes.
+    let is_by_entries = planned.plan().publication().is_by_entries();
+    let before = is_by_entries.then(|| Contents::now(&target).unwrap_or_default());
     let late = RefCell::new(None);
     let stop = || (run.interrupted)() || late_change(&target, plan, &late);
     let published = staged.publish(&stop).map_err(|failed| PublishFailed {
@@ -155,6 +162,9 @@ fn publish_once(
     let counts = published.counts();
     let steps = published.steps().to_vec();
     let ending = decide(run, &path, published)?;
+    if let Some(before) = before {
+        note(run, &target, Event::Changed, &before);
+    }
     content.note_examined();
     drop(content);
     Ok(Outcome::Published(Box::new(Report {

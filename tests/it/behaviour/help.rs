@@ -64,6 +64,11 @@ const SENTENCES: &[(&str, &str)] = &[
         "generations",
         "List the generations of an environment, or delete some",
     ),
+    (
+        "log",
+        "Show what was done to an environment, when, and by which command",
+    ),
+    ("remove", "Remove an environment, whole"),
     ("recover", "Finish or undo what a crash left"),
     ("python", "Find Python interpreters"),
     (

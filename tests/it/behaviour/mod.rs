@@ -89,6 +89,7 @@ mod list;
 mod lock;
 mod lock_proofs;
 mod locks;
+mod log;
 mod merge;
 mod messages;
 mod named_cache;
@@ -102,6 +103,7 @@ mod policies;
 mod progress;
 #[cfg(target_os = "linux")]
 mod recorded_wheels;
+mod remove;
 mod repair;
 mod repair_frame;
 mod repair_packages;

@@ -52,6 +52,8 @@ impl Named {
             &["repair", "-p", python, "E"],
             &["rollback", "E"],
             &["generations", "E"],
+            &["remove", "--dry-run", "E"],
+            &["log", "E"],
             &["recover", "E"],
             &["list"],
             &["status", "E"],

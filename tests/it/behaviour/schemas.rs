@@ -14,7 +14,7 @@ use super::help;
 use crate::machine::{Ended, Scratch, ended, lay_gone, player, resolver};
 
 /// Every command that succeeds: its words, and the schema of what it prints.
-const DONE: [(&[&str], &str); 33] = [
+const DONE: [(&[&str], &str); 36] = [
     (&["create", "new"], "changes"),
     (&["create", "new", "--prompt", "p", "--keep"], "changes"),
     (&["create", "new"], "changes"),
@@ -36,7 +36,10 @@ const DONE: [(&[&str], &str); 33] = [
     (&["repair", "--dry-run", "E"], "plan"),
     (&["recover", "E"], "recover"),
     (&["clone", "E", "copy"], "changes"),
+    (&["remove", "--dry-run", "copy"], "changes"),
+    (&["remove", "copy"], "changes"),
     (&["list"], "list"),
+    (&["log", "E"], "log"),
     (&["status", "-v", "E"], "status"),
     (&["verify", "E"], "verify"),
     (&["verify", "--lock", "pylock.toml", "E"], "verify-lock"),
@@ -59,7 +62,7 @@ const ON_CACHE: [(&[&str], &str); 4] = [
 ];
 
 /// Every command that fails.
-const FAILED: [&[&str]; 26] = [
+const FAILED: [&[&str]; 28] = [
     &["create", "a:b"],
     &["upgrade", "absent"],
     &["plan", "a:b"],
@@ -75,6 +78,8 @@ const FAILED: [&[&str]; 26] = [
     &["recover", "a:b"],
     &["clone", "E", "E"],
     &["list", "absent"],
+    &["log", "absent"],
+    &["remove", "absent"],
     &["status", "a:b"],
     &["verify", "absent"],
     &["generations", "a:b"],

@@ -18,7 +18,7 @@ use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolv
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 37] = [
+const DATA: [(&[&str], i32); 39] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
@@ -40,6 +40,8 @@ const DATA: [(&[&str], i32); 37] = [
     (&["verify", "E"], 0),
     (&["verify", "--json", "E"], 0),
     (&["generations", "--json", "E"], 0),
+    (&["log", "E"], 0),
+    (&["log", "--json", "E"], 0),
     (&["python", "list"], 0),
     (&["python", "list", "--json"], 0),
     (&["python", "find"], 0),
@@ -59,7 +61,7 @@ const DATA: [(&[&str], i32); 37] = [
 ];
 
 /// The commands that print only what they did, to standard error.
-const WITHOUT_DATA: &[&str] = &["rollback", "recover", "man"];
+const WITHOUT_DATA: &[&str] = &["rollback", "remove", "recover", "man"];
 
 #[test]
 fn no_command_is_left_out_here() {

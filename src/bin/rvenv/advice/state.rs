@@ -8,7 +8,7 @@
 
 use rvenv::environment::RunFailed;
 use rvenv_journal::raw::{
-    Decision, EndError, Former, Inspection, PublishError, RecoverError, Upshot,
+    Decision, EndError, Former, Inspection, PublishError, RecoverError, RemoveError, Upshot,
 };
 use rvenv_journal::{Aftermath, EndFailed, PublishFailed, ReadyError, Recovered, RollbackError};
 
@@ -156,6 +156,7 @@ impl State {
             | RunFailed::Shared { .. }
             | RunFailed::Distributions { .. }
             | RunFailed::Interrupted { .. }
+            | RunFailed::Remove(RemoveError::Absent(_) | RemoveError::Prepare(_))
             | RunFailed::Ready(ReadyError::Lock(_))
             | RunFailed::Rollback(
                 RollbackError::NoGeneration(_)
@@ -170,7 +171,9 @@ impl State {
                 Aftermath::NeedsRecovery => Self::Littered,
                 Aftermath::InDoubt => Self::InDoubt,
             },
-            RunFailed::Publish(failed) | RunFailed::Rollback(RollbackError::Publish(failed)) => {
+            RunFailed::Publish(failed)
+            | RunFailed::Rollback(RollbackError::Publish(failed))
+            | RunFailed::Remove(RemoveError::Publish(failed)) => {
                 Self::after_publication(failed, unchanged)
             }
             RunFailed::End(failed) => Self::after_end(failed, Self::Published),

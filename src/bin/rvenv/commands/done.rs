@@ -61,6 +61,10 @@ pub(super) enum Kind {
     Unchanged,
     /// A generation came back.
     RolledBack,
+    /// It is gone.
+    Removed,
+    /// A dry run would have removed it.
+    WouldBeRemoved,
 }
 
 /// The versions of Python; `null` where there is no environment, or none is known.

@@ -150,10 +150,11 @@ impl Session<'_> {
         }
         let lines: Vec<String> = found.iter().map(|one| one.text(self.detail())).collect();
         self.terminal.data(&(lines.join("\n") + "\n"))?;
-        let comes_back = found.iter().any(|one| !one.undone);
-        let rollback = comes_back
-            .then(|| format!("`rvenv rollback {env}` brings back the last; "))
-            .unwrap_or_default();
+        let rollback = if found.iter().any(|one| !one.undone) {
+            format!("`rvenv rollback {env}` brings back the last; ")
+        } else {
+            String::new()
+        };
         self.terminal.story(&format!(
             "{rollback}`rvenv generations --prune {env}` deletes all"
         ));
@@ -399,7 +400,7 @@ pub(super) fn age(seconds: i64) -> String {
 }
 
 /// The format of RFC 3339, in UTC, to the second.
-fn shown_time(time: Time) -> String {
+pub(super) fn shown_time(time: Time) -> String {
     let (days, seconds) = (
         time.seconds.div_euclid(86_400),
         time.seconds.rem_euclid(86_400),

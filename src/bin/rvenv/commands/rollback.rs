@@ -49,10 +49,16 @@ impl Session<'_> {
         })?;
         let shown = escape(&given.to_string_lossy());
         let env = word(&given.to_string_lossy());
+        // A removed environment comes back to where nothing is: then there is no way forward.
+        let forward = ending
+            .kept
+            .as_ref()
+            .map(|_| format!(". Go forward again with `rvenv rollback {env}`"));
         self.terminal.story(&format!(
-            "Brought generation {} of `{shown}` back{}. Go forward again with `rvenv rollback {env}`",
+            "Brought generation {} of `{shown}` back{}{}",
             turn.generation,
             python_change(&turn),
+            forward.unwrap_or_default(),
         ));
         for line in changes(&turn, &env) {
             self.terminal.story(&line);

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::cache::report;
 use super::{
-    config, done, explain, generations, list, lock, manual, proof, python, recover, status, verify,
+    config, done, explain, generations, list, lock, log, manual, proof, python, recover, status,
+    verify,
 };
 use crate::advice::FailureJson;
 
@@ -34,6 +35,7 @@ fn all() -> Vec<(&'static str, Value)> {
         ("generations-prune", of::<generations::Pruning>()),
         ("list", of::<list::List>()),
         ("lock", of::<lock::LockedJson>()),
+        ("log", of::<log::Log>()),
         ("man", of::<manual::PagesJson<'_>>()),
         ("plan", plan()),
         ("python-find", of::<python::FoundJson<'_>>()),

@@ -1,0 +1,85 @@
+//! Removing an environment.
+//!
+//! Promises that it is gone as a whole or still there, that a directory which is no environment, or
+//! more than one, is removed only by force, and that what is kept can be rolled back.
+//!
+//! Read next: the engine's `transaction/removal.rs`.
+
+use std::path::Path;
+
+use rvenv_journal::raw::{DiskError, Ending};
+use rvenv_journal::{Parents, Retention, Target, Terms};
+
+use super::policies::check_clearable;
+use super::publishing::{decide, verdict};
+use super::{LookFailed, PlanFailed, Run, RunFailed, take_lock};
+use crate::change::generations::Contents;
+use crate::change::prune::{self, Pruned};
+
+/// What was removed.
+#[derive(Debug)]
+pub struct Removed {
+    /// The Python and the distributions that it had.
+    pub contents: Contents,
+    /// What happened to it.
+    pub ending: Ending,
+    /// The generations beside it, which went too unless it was kept.
+    pub pruned: Pruned,
+}
+
+/// Looks at what [`remove`] would remove; writes nothing.
+///
+/// # Errors
+/// See [`PlanFailed`]; an environment that must not be removed is refused here as there.
+pub fn look_at_removed(run: &Run<'_>, path: &Path) -> Result<Contents, PlanFailed> {
+    let target = Target::open(run.fs, path, Parents::Require)?;
+    removable(run, &target)
+}
+
+/// Removes an environment in one rename, and then deletes or keeps it.
+///
+/// # Errors
+/// See [`RunFailed`].
+///
+/// # Crash
+/// It is whole, or gone: then the next run deletes or keeps it. Generations beside it may remain if
+/// the crash came between the two.
+pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
+    let open = || Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from);
+    let (ready, recovered) = take_lock(run, open()?)?;
+    (run.recovered)(&recovered);
+    let contents = removable(run, ready.target())?;
+    // The removal is one rename, so this is the last moment before it.
+    if (run.interrupted)() {
+        return Err(RunFailed::Interrupted {
+            path: ready.target().path().to_path_buf(),
+        });
+    }
+    let retention = run.retention.unwrap_or_default();
+    let terms = Terms {
+        durability: run.durability,
+        retention,
+        verdict: verdict(run),
+        ..Terms::default()
+    };
+    let ending = decide(run, path, ready.remove(terms)?)?;
+    let mut pruned = Pruned::default();
+    if retention == Retention::Discard {
+        // They came back through what is deleted now.
+        let (ready, _) = take_lock(run, open()?)?;
+        let disk = LookFailed::disk(path);
+        pruned = prune::prune(&ready, prune::Terms::default()).map_err(disk)?;
+    }
+    Ok(Removed {
+        contents,
+        ending,
+        pruned,
+    })
+}
+
+/// What an environment has, if it may be removed.
+fn removable(run: &Run<'_>, target: &Target<'_>) -> Result<Contents, PlanFailed> {
+    check_clearable(target, run.permissions)?;
+    let disk = LookFailed::disk(target.path());
+    Ok(Contents::now(target).map_err(disk)?)
+}

@@ -1,0 +1,90 @@
+//! `rvenv log`: what was done to an environment.
+//!
+//! Read next: `generations.rs`, what changes replaced; the library's `change/log.rs`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::sandbox::{self, Sandbox};
+
+fn log(sandbox: &Sandbox, flags: &[&str]) -> String {
+    let env = sandbox.path("E");
+    let words = [&["log", env.to_str().unwrap()], flags].concat();
+    sandbox.scratch.rvenv(&words).ok()
+}
+
+#[test]
+fn a_new_environment_has_no_log() {
+    let Some(sandbox) = sandbox::sandbox() else {
+        return;
+    };
+    sandbox.create(&["E"]).ok();
+    sandbox.create(&["E"]).ok();
+    assert!(!sandbox.path("E/.rvenv/log").exists());
+    let said = log(&sandbox, &[]);
+    assert!(said.ends_with("  the directory was created\n"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn each_change_is_in_the_log_with_its_command_and_packages() {
+    let Some(sandbox) = sandbox::sandbox() else {
+        return;
+    };
+    sandbox.create(&["E"]).ok();
+    sandbox.create(&["E", "--prompt", "other"]).ok();
+    let site = sandbox.path(&sandbox.site_packages("E"));
+    let info = site.join("gone-1.0.dist-info");
+    fs::create_dir(&info).unwrap();
+    fs::write(info.join("RECORD"), "gone-1.0.dist-info/RECORD,,\n").unwrap();
+    let env = sandbox.path("E");
+    let env = env.to_str().unwrap();
+    let scratch = &sandbox.scratch;
+    scratch.rvenv(&["uninstall", "gone", "--env", env]).ok();
+    scratch.rvenv(&["rollback", env]).ok();
+    let said = log(&sandbox, &[]);
+    let lines: Vec<&str> = said
+        .lines()
+        .map(|line| line.split_once("  ").unwrap().1)
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "rvenv rollback: a generation came back, + gone 1.0",
+            "rvenv uninstall: - gone 1.0",
+            "rvenv create: no package changed",
+            "the directory was created",
+        ]
+    );
+    let said: Value = serde_json::from_str(&log(&sandbox, &["--json"])).unwrap();
+    assert_eq!(said["format"], 1);
+    assert_eq!(said["entries"][1]["packages"][0], "- gone 1.0");
+    assert_eq!(said["entries"][0]["event"], "rolled-back");
+    // It is no difference, and a torn entry is left out.
+    scratch.rvenv(&["verify", env]).ok();
+    let dir = sandbox.path("E/.rvenv/log");
+    fs::write(dir.join("00000000001.000000000.0.json"), "{\"format\":1,").unwrap();
+    assert_eq!(log(&sandbox, &[]).lines().count(), 4);
+}
+
+#[test]
+fn what_a_recovery_did_is_in_the_log() {
+    let Some(sandbox) = sandbox::sandbox() else {
+        return;
+    };
+    sandbox.create(&["E"]).ok();
+    let env = sandbox.path("E");
+    // The check kills rvenv after publication and before the decision.
+    let check = ["--prompt", "other", "--check", "kill -9 $PPID"];
+    sandbox.create(&[&["E"], &check[..]].concat());
+    sandbox
+        .scratch
+        .rvenv(&["recover", env.to_str().unwrap()])
+        .ok();
+    let said = log(&sandbox, &[]);
+    assert!(
+        said.contains("rvenv recover: a run had died; its changes were undone"),
+        "{said}"
+    );
+}

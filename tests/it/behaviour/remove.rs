@@ -1,0 +1,87 @@
+//! `rvenv remove`: an environment is gone as a whole, or there.
+//!
+//! Read next: the engine's `tests/it/crash.rs`, which stops a removal at every step; `clear.rs`,
+//! for the directories that are no environments.
+
+use std::fs;
+
+use crate::machine::{Scratch, any_python};
+use crate::trees::{Sameness, compare, look};
+
+/// A scratch directory with the environment `E`.
+fn lab() -> Option<Scratch> {
+    let found = any_python()?;
+    let scratch = Scratch::in_memory();
+    let python = found.path.to_str().unwrap();
+    let create = ["create", "E", "--without-pip", "--python", python];
+    scratch.rvenv(&create).ok();
+    Some(scratch)
+}
+
+/// The names beside the environment.
+fn beside(scratch: &Scratch) -> Vec<String> {
+    let entries = fs::read_dir(scratch.path("E").parent().unwrap()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with(".E.")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_removed_is_gone_with_its_generations() {
+    let Some(scratch) = lab() else { return };
+    scratch
+        .rvenv(&["create", "E", "--clear", "--keep", "--without-pip"])
+        .ok();
+    assert_eq!(
+        beside(&scratch),
+        [".E.rvenv.old-1", ".E.rvenv.old-1.journal"]
+    );
+    let before = look(&scratch.path("E"));
+    let said = scratch.rvenv(&["remove", "E", "--dry-run"]);
+    assert!(
+        said.stderr.contains("Would remove `E` (Python 3."),
+        "{said:?}"
+    );
+    compare(&before, &look(&scratch.path("E")), Sameness::Exact).unwrap();
+    let ended = scratch.rvenv(&["remove", "E"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("Removed `E` (Python 3."), "{ended:?}");
+    assert!(
+        ended.stderr.contains("Deleted 1 generation of it"),
+        "{ended:?}"
+    );
+    assert!(!scratch.path("E").exists());
+    assert_eq!(beside(&scratch), [] as [&str; 0]);
+    let said = scratch.rvenv(&["remove", "E"]).failed(3);
+    assert!(said.contains("does not exist"), "{said}");
+}
+
+#[test]
+fn what_is_kept_comes_back_by_a_rollback() {
+    let Some(scratch) = lab() else { return };
+    let env = scratch.path("E");
+    fs::write(env.join("notes"), "mine").unwrap();
+    let before = look(&env);
+    scratch.rvenv(&["remove", "E", "--keep"]).ok();
+    assert!(!env.exists());
+    let ended = scratch.rvenv(&["rollback", "E"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("Go forward"), "{ended:?}");
+    compare(&before, &look(&env), Sameness::Exact).unwrap();
+    // No record of it is left, and there is nothing to go back to.
+    assert_eq!(beside(&scratch), [] as [&str; 0]);
+    scratch.rvenv(&["rollback", "E"]).failed(3);
+}
+
+#[test]
+fn a_directory_that_is_no_environment_is_removed_by_force_only() {
+    let Some(scratch) = lab() else { return };
+    fs::create_dir(scratch.path("project")).unwrap();
+    fs::write(scratch.path("project/main.py"), "print()").unwrap();
+    let said = scratch.rvenv(&["remove", "project"]).failed(3);
+    assert!(said.contains("`--force`"), "{said}");
+    assert!(scratch.path("project/main.py").exists());
+    scratch.rvenv(&["remove", "project", "--force"]).ok();
+    assert!(!scratch.path("project").exists());
+}

@@ -189,9 +189,9 @@ pub use staging::build::StageOptions;
 pub use staging::link_mode::LinkMode;
 pub use store::{ObjectMeta, PackSource, Store, StoreError};
 pub use transaction::failures::{
-    Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, StageFailed,
+    Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
 pub use transaction::published::Published;
 pub use transaction::ready::Ready;
-pub use transaction::rollback::{RollbackError, RollbackTerms};
+pub use transaction::rollback::RollbackTerms;
 pub use transaction::terms::Terms;

@@ -218,3 +218,68 @@ pub(crate) fn aftermath_of(error: &EndError) -> Aftermath {
         EndError::Doubt(_) => Aftermath::InDoubt,
     }
 }
+
+/// Why no generation was published again.
+#[derive(Debug, Error)]
+pub enum RollbackError {
+    /// There is no generation.
+    #[error("`{0}` has no generation to roll back to")]
+    NoGeneration(PathBuf),
+    /// There are only generations that an undo kept: they never were the target.
+    #[error(
+        "`{target}` has no generation to roll back to: generation {generation} is what an undone \
+         change had put there"
+    )]
+    OnlyUndone {
+        /// The target.
+        target: PathBuf,
+        /// The newest of them.
+        generation: u32,
+    },
+    /// The generation has no record, or an invalid one.
+    #[error("the record of generation {generation} of `{target}` cannot be trusted: {why}")]
+    NoRecord {
+        /// The target.
+        target: PathBuf,
+        /// The generation.
+        generation: u32,
+        /// What is wrong.
+        why: String,
+    },
+    /// Something is mounted in what would go into the generation, or in what would come out of it.
+    #[error(
+        "generation {generation} of `{target}` cannot be kept as a whole: something is mounted at \
+         `{mount}`"
+    )]
+    Mounted {
+        /// The target.
+        target: PathBuf,
+        /// The generation.
+        generation: u32,
+        /// The mount point.
+        mount: PathBuf,
+    },
+    /// A call of the disk failed; the target is as it was.
+    #[error("cannot roll back `{target}`")]
+    Disk {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The steps could not be taken.
+    #[error(transparent)]
+    Publish(#[from] PublishFailed),
+}
+
+impl DiskError for RollbackError {
+    type At = Path;
+
+    fn of_disk(place: &Path, source: FsError) -> Self {
+        Self::Disk {
+            target: place.to_path_buf(),
+            source,
+        }
+    }
+}

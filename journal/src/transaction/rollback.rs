@@ -13,9 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-
-use thiserror::Error;
+use std::path::PathBuf;
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
@@ -40,7 +38,7 @@ use crate::recovery::generation::is_undone;
 use crate::staging::build::StageCounts;
 use crate::steps::entry_cover::StepKind;
 use crate::steps::step_places::{StepPlace, StepPlaces};
-use crate::transaction::failures::{Aftermath, PublishError, PublishFailed};
+use crate::transaction::failures::{Aftermath, PublishError, PublishFailed, RollbackError};
 use crate::transaction::overlay_pins::with_pinned_identities;
 use crate::transaction::preconditions::{mounted, mounted_entries};
 use crate::transaction::published::{Open, Published};
@@ -70,71 +68,6 @@ impl RollbackTerms {
             verdict,
             aside: BTreeSet::new(),
             stay: BTreeSet::new(),
-        }
-    }
-}
-
-/// Why no generation was published again.
-#[derive(Debug, Error)]
-pub enum RollbackError {
-    /// There is no generation.
-    #[error("`{0}` has no generation to roll back to")]
-    NoGeneration(PathBuf),
-    /// There are only generations that an undo kept: they never were the target.
-    #[error(
-        "`{target}` has no generation to roll back to: generation {generation} is what an undone \
-         change had put there"
-    )]
-    OnlyUndone {
-        /// The target.
-        target: PathBuf,
-        /// The newest of them.
-        generation: u32,
-    },
-    /// The generation has no record, or an invalid one.
-    #[error("the record of generation {generation} of `{target}` cannot be trusted: {why}")]
-    NoRecord {
-        /// The target.
-        target: PathBuf,
-        /// The generation.
-        generation: u32,
-        /// What is wrong.
-        why: String,
-    },
-    /// Something is mounted in what would go into the generation, or in what would come out of it.
-    #[error(
-        "generation {generation} of `{target}` cannot be kept as a whole: something is mounted at \
-         `{mount}`"
-    )]
-    Mounted {
-        /// The target.
-        target: PathBuf,
-        /// The generation.
-        generation: u32,
-        /// The mount point.
-        mount: PathBuf,
-    },
-    /// A call of the disk failed; the target is as it was.
-    #[error("cannot roll back `{target}`")]
-    Disk {
-        /// The target.
-        target: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-    /// The steps could not be taken.
-    #[error(transparent)]
-    Publish(#[from] PublishFailed),
-}
-
-impl DiskError for RollbackError {
-    type At = Path;
-
-    fn of_disk(place: &Path, source: FsError) -> Self {
-        Self::Disk {
-            target: place.to_path_buf(),
-            source,
         }
     }
 }
@@ -213,8 +146,9 @@ impl<'a> Ready<'a> {
             .chain(TransactionDir::within(target).map_err(disk)?);
         let mut numbers = BTreeMap::new();
         for home in homes {
-            let generations = Siblings::list(&home).map_err(disk)?.generations;
-            numbers.extend(generations.into_iter().map(|number| (number, home.clone())));
+            for number in Siblings::list(&home).map_err(disk)?.generations {
+                numbers.insert(number, home.clone());
+            }
         }
         let mut undone = None;
         while let Some((number, home)) = numbers.pop_last() {
@@ -225,12 +159,10 @@ impl<'a> Ready<'a> {
             }
             undone = undone.or(Some(number));
         }
+        let target = path();
         Err(match undone {
-            Some(generation) => RollbackError::OnlyUndone {
-                target: path(),
-                generation,
-            },
-            None => RollbackError::NoGeneration(path()),
+            Some(generation) => RollbackError::OnlyUndone { target, generation },
+            None => RollbackError::NoGeneration(target),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Bringing a generation back.
 //!
-//! Promises that what changed since goes into the generation, and comes back with the next rollback.
+//! Promises that what changed since goes into the generation, and comes back with the next
+//! rollback.
 //!
 //! Read next: `../rollback.rs`, which distributions go and stay; the engine's
 //! `transaction/rollback.rs`.

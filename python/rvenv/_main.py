@@ -9,7 +9,8 @@ from typing import Any, Optional, Sequence
 #: The commands of ``rvenv``; a directory of such a name is ``./create``.
 COMMANDS = frozenset(
     "create upgrade clone sync install uninstall plan lock show apply list status verify repair "
-    "rollback generations recover python cache config explain completions man help".split()
+    "rollback generations log remove recover python cache config explain completions man "
+    "help".split()
 )
 #: The options that only ``rvenv`` has before a command.
 _OPTIONS = frozenset(("-q", "--quiet", "-v", "--verbose", "-V", "--version", "--color"))

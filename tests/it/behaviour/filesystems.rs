@@ -331,7 +331,8 @@ impl Bench {
         let inner = fs::read_dir(self.place.lab.target().join(".rvenv"));
         let inner = inner.into_iter().flatten();
         let inner = inner.map(|name| name.unwrap().file_name().to_string_lossy().into_owned());
-        let is_kept = |name: &str| name == "receipt.json" || name.starts_with("old-");
+        let is_kept =
+            |name: &str| ["receipt.json", "log"].contains(&name) || name.starts_with("old-");
         litter.extend(inner.filter(|name| !is_kept(name)));
         litter
     }

@@ -65,6 +65,8 @@ fn inner(lab: &Lab) -> Vec<String> {
     let names = fs::read_dir(lab.target().join(".rvenv")).unwrap();
     let mut names: Vec<_> = names
         .map(|name| name.unwrap().file_name().to_string_lossy().into_owned())
+        // An interruption after the change leaves its entry in the log, or none.
+        .filter(|name| name != "log")
         .collect();
     names.sort();
     names

@@ -37,11 +37,11 @@ fn config(env: &Path, key: &str) -> Option<String> {
     lines.find_map(|(found, value)| (found == key).then(|| value.to_owned()))
 }
 
-/// What an environment has under `.rvenv`.
+/// What an environment has under `.rvenv` besides its log.
 fn own_names(env: &Path) -> Vec<String> {
     let names = fs::read_dir(env.join(".rvenv")).unwrap();
     let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
+    let mut names: Vec<_> = names.filter(|name| name != "log").collect();
     names.sort();
     names
 }

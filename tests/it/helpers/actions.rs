@@ -243,6 +243,8 @@ impl State {
         let inner = names(&lab.target().join(".rvenv"), 1);
         let mut kept: Vec<PathBuf> = inner
             .into_iter()
+            // A change that dies right after its end has no entry in the log.
+            .filter(|name| name != Path::new("log"))
             .map(|name| Path::new("E/.rvenv").join(name))
             .collect();
         kept.extend(lab.litter().iter().map(PathBuf::from));

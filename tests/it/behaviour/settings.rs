@@ -207,3 +207,15 @@ fn config_names_each_value_and_where_it_comes_from() {
     assert_eq!(places[0], "[root]/home/.config/rvenv/wheels");
     assert_eq!(places[1], "https://example.org/");
 }
+
+#[test]
+fn a_file_of_a_checkout_is_read_up_to_a_limit() {
+    let scratch = scratch();
+    let long = format!("# rvenv {}\n", "x".repeat(5 << 20));
+    fs::write(scratch.path("pyproject.toml"), &long).unwrap();
+    rvenv(&scratch, &["config"], &[]).ok();
+    of_project(&scratch, &long);
+    let said = rvenv(&scratch, &["config"], &[]).failed(2);
+    assert!(said.contains("rvenv.toml"), "{said}");
+    assert!(said.contains("longer than what may be read here"), "{said}");
+}

@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use rvenv::render::escape;
+use rvenv_journal::Fs as _;
+use rvenv_journal::fs::real::RealFs;
 use toml::{Table, Value as Toml};
 
 use super::{Form, Found, SETTINGS, Setting, Source, Value, not_for_projects, refused};
@@ -15,6 +17,8 @@ use crate::world::World;
 
 const NAME: &str = "rvenv.toml";
 const PROJECT: &str = "pyproject.toml";
+/// Maximum length of a file of settings, or of a `pyproject.toml` that may have some, in bytes.
+const BYTES_MAX: u64 = 4 << 20;
 
 /// Whose file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +57,10 @@ fn of_project(world: &World) -> Result<Option<(PathBuf, Table)>, CliError> {
             return Ok(Some((path, table)));
         }
         let path = dir.join(PROJECT);
-        // Most projects have no such table, and need not be parsed.
-        let text = text(&path)?.filter(|text| text.contains("rvenv"));
+        // Most projects have no such table, and need not be parsed. What cannot be read is no
+        // error: the code that needs the rest of the file reports that.
+        let text = text(&path).ok().flatten();
+        let text = text.filter(|text| text.contains("rvenv"));
         if let Some(table) = text.and_then(|text| tool_table(&text)) {
             return Ok(Some((path, table)));
         }
@@ -62,7 +68,8 @@ fn of_project(world: &World) -> Result<Option<(PathBuf, Table)>, CliError> {
     Ok(None)
 }
 
-/// `[tool.rvenv]`. A file that is no TOML has none: whoever needs the rest of it reports that.
+/// `[tool.rvenv]`. A file that is no TOML has none; the code that needs the rest of it reports
+/// that.
 fn tool_table(text: &str) -> Option<Table> {
     let mut all: Table = toml::from_str(text).ok()?;
     let mut tool = all.remove("tool")?;
@@ -72,18 +79,22 @@ fn tool_table(text: &str) -> Option<Table> {
 
 /// The text of a file, if it exists and is the user's own or root's.
 fn text(path: &Path) -> Result<Option<String>, CliError> {
-    let read = match std::fs::metadata(path) {
-        Ok(meta) if meta.is_file() && is_own(&meta) => std::fs::read_to_string(path),
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.is_file() && is_own(&meta) => {}
         Ok(_) | Err(_) => return Ok(None),
-    };
-    read.map(Some).map_err(|error| {
-        let shown = escape(&path.to_string_lossy());
-        CliError::new(
-            Code::BadSetting,
-            format!("cannot read the settings in `{shown}`"),
-        )
-        .because(&error)
-    })
+    }
+    // The author of a checkout may put a file of any size there, or exchange it for a FIFO.
+    let bytes = RealFs::new().read_path(path, BYTES_MAX);
+    let bytes = bytes.map_err(|error| unreadable(path).because(&error.source))?;
+    let text = String::from_utf8(bytes);
+    text.map(Some)
+        .map_err(|error| unreadable(path).because(&error))
+}
+
+fn unreadable(path: &Path) -> CliError {
+    let shown = escape(&path.to_string_lossy());
+    let message = format!("cannot read the settings in `{shown}`");
+    CliError::new(Code::BadSetting, message)
 }
 
 #[cfg(unix)]
@@ -98,14 +109,7 @@ fn is_own(_meta: &std::fs::Metadata) -> bool {
 }
 
 fn parsed(path: &Path, text: &str) -> Result<Table, CliError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let shown = escape(&path.to_string_lossy());
-        CliError::new(
-            Code::BadSetting,
-            format!("cannot read the settings in `{shown}`"),
-        )
-        .because(&error)
-    })
+    toml::from_str(text).map_err(|error: toml::de::Error| unreadable(path).because(&error))
 }
 
 fn values(path: &Path, table: &Table, owner: Owner, world: &World) -> Result<Vec<Found>, CliError> {

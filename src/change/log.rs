@@ -7,7 +7,7 @@
 //!
 //! Promises that a reader gets whole entries, in order, and that at most [`ENTRIES_MAX`] are kept.
 //! Does not promise an entry for each change: a process can die between the two, and nothing is
-//! synced. What a recovery did has an entry of its own.
+//! synced. What a recovery did has an entry of its own, but an undo begins no log.
 //!
 //! Read next: `generations.rs`, what a change did to the packages.
 
@@ -115,6 +115,10 @@ fn write(target: &Target<'_>, now: Time, entry: &Entry) -> Result<(), FsError> {
     let inner = fs.open_dir(&target.root()?, OsStr::new(ENGINE_DIR))?;
     let name = OsStr::new(LOG_DIR);
     if fs.meta(&inner, name)?.is_none() {
+        if entry.event == Event::Undone {
+            // Nothing of what was undone may stay, not even a directory (I1).
+            return Ok(());
+        }
         fs.make_dir(&inner, name, 0o755)?;
     }
     let dir = fs.open_dir(&inner, name)?;

@@ -74,6 +74,7 @@ fn what_a_recovery_did_is_in_the_log() {
         return;
     };
     sandbox.create(&["E"]).ok();
+    sandbox.create(&["E", "--prompt", "before"]).ok();
     let env = sandbox.path("E");
     // The check kills rvenv after publication and before the decision.
     let check = ["--prompt", "other", "--check", "kill -9 $PPID"];

@@ -7,12 +7,13 @@
 
 use std::path::Path;
 
-use rvenv_journal::raw::{DiskError, Ending};
-use rvenv_journal::{Parents, Retention, Target, Terms};
+use rvenv_journal::raw::{DiskError, Ending, Form};
+use rvenv_journal::{Parents, Retention, Target, Terms, generations};
 
 use super::policies::check_clearable;
 use super::publishing::{decide, verdict};
 use super::{LookFailed, PlanFailed, Run, RunFailed, take_lock};
+use crate::base::one_line::one_line;
 use crate::change::generations::Contents;
 use crate::change::prune::{self, Pruned};
 
@@ -49,6 +50,10 @@ pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
     let (ready, recovered) = take_lock(run, open()?)?;
     (run.recovered)(&recovered);
     let contents = removable(run, ready.target())?;
+    let disk = LookFailed::disk(path);
+    let beside = generations(ready.target()).map_err(disk)?.into_iter();
+    let beside = beside.filter(|one| one.form == Form::Tree);
+    let beside: Vec<u32> = beside.map(|one| one.number).collect();
     // The removal is one rename, so this is the last moment before it.
     if (run.interrupted)() {
         return Err(RunFailed::Interrupted {
@@ -64,11 +69,20 @@ pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
     };
     let ending = decide(run, path, ready.remove(terms)?)?;
     let mut pruned = Pruned::default();
-    if retention == Retention::Discard {
-        // They came back through what is deleted now.
-        let (ready, _) = take_lock(run, open()?)?;
-        let disk = LookFailed::disk(path);
-        pruned = prune::prune(&ready, prune::Terms::default()).map_err(disk)?;
+    if retention == Retention::Discard && !beside.is_empty() {
+        // The environment is gone, whatever happens to them.
+        let prune = || -> Result<Pruned, RunFailed> {
+            let (ready, _) = take_lock(run, open()?)?;
+            Ok(prune::prune(&ready, prune::Terms::default()).map_err(disk)?)
+        };
+        pruned = prune().unwrap_or_else(|failed| {
+            let why = one_line(&failed);
+            let failed = beside.iter().map(|number| (*number, why.clone()));
+            Pruned {
+                failed: failed.collect(),
+                ..Pruned::default()
+            }
+        });
     }
     Ok(Removed {
         contents,

@@ -58,11 +58,13 @@ pub(crate) enum Action {
     Forward,
     /// A clear is rolled back.
     RollbackTree,
+    /// The environment is taken away, with foreign files in it.
+    Remove,
 }
 
 impl Action {
     /// All actions.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Create,
         Self::CreateCold,
         Self::Clear,
@@ -78,6 +80,7 @@ impl Action {
         Self::Rollback,
         Self::Forward,
         Self::RollbackTree,
+        Self::Remove,
     ];
 
     /// Whether the tree is switched as a whole, not entry by entry.
@@ -88,7 +91,8 @@ impl Action {
             | Self::Clear
             | Self::ClearKeep
             | Self::Apply
-            | Self::RollbackTree => true,
+            | Self::RollbackTree
+            | Self::Remove => true,
             Self::Upgrade
             | Self::UpgradePackages
             | Self::Merge
@@ -107,9 +111,9 @@ impl Action {
     }
 
     /// Whether the same command, run again after a kill, ends in the new state; a second run of a
-    /// command that keeps what it replaces keeps more.
+    /// command that keeps what it replaces keeps more, and what is gone cannot be removed.
     pub(crate) fn can_be_repeated(self) -> bool {
-        !self.goes_back() && !matches!(self, Self::ClearKeep)
+        !self.goes_back() && !matches!(self, Self::ClearKeep | Self::Remove)
     }
 
     fn words(self, lab: &Lab, flags: &[&str]) -> Vec<String> {
@@ -136,6 +140,7 @@ impl Action {
             Self::Repair | Self::RepairPackage => with("repair", &[]),
             Self::Sync => locked::forward(lab, &[]),
             Self::Rollback | Self::Forward | Self::RollbackTree => with("rollback", &[]),
+            Self::Remove => with("remove", &[]),
         }
     }
 
@@ -160,7 +165,8 @@ impl Action {
             | Self::Sync
             | Self::Rollback
             | Self::Forward
-            | Self::RollbackTree => {
+            | Self::RollbackTree
+            | Self::Remove => {
                 done(lab, &lab.create(&[flags, &["--prompt", "old"]].concat()));
             }
         }
@@ -191,7 +197,8 @@ impl Action {
             | Self::Clear
             | Self::ClearKeep
             | Self::Apply
-            | Self::Adopt => {}
+            | Self::Adopt
+            | Self::Remove => {}
         }
     }
 }

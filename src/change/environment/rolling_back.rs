@@ -33,7 +33,7 @@ pub struct RolledBack {
 /// See [`RunFailed`].
 ///
 /// # Crash
-/// As [`create`].
+/// As [`create`](super::create).
 pub fn rollback(run: &Run<'_>, path: &Path) -> Result<RolledBack, RunFailed> {
     let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
     let (ready, recovered) = take_lock(run, target)?;

@@ -139,9 +139,8 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
             .hint("`--keep` makes a change keep what it replaces; upgrades keep it by default"),
         RollbackError::OnlyUndone { .. } => CliError::of(Code::NoGeneration, error)
             .hint("take what you need out of it, then delete it with `rvenv generations --prune`"),
-        RollbackError::NoRecord { .. } => {
-            CliError::of(Code::BadGeneration, error).hint("look at what is named above")
-        }
+        RollbackError::NoRecord { .. } => CliError::of(Code::BadGeneration, error)
+            .hint("run as the user who made it, or look at what is named above"),
         RollbackError::Mounted { .. } => {
             CliError::of(Code::Mounted, error).hint("unmount it, then run the command again")
         }
@@ -248,7 +247,7 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
         PlanFailed::Merge(error) => of_merge(failed, error),
         PlanFailed::Repair(error) => of_repair(failed, error),
         PlanFailed::NotAnEnvironment { .. } => CliError::of(Code::UnsafeClear, failed)
-            .hint("use `--force` with `--clear` if everything in it may be deleted"),
+            .hint("add `--force` if everything in it may be deleted"),
         PlanFailed::MoreThanAnEnvironment { .. } => CliError::of(Code::UnsafeClear, failed)
             .hint("use `--force` if all of it may be deleted, or delete by hand what may go"),
         PlanFailed::Whole(_) => CliError::of(Code::Occupied, failed),
@@ -272,7 +271,7 @@ fn of_hook(failed: &PlanFailed, hook: &HookError) -> CliError {
                 .hint("only one of the two can be installed: lock without the other")
         }
         HookError::Locked(_) | HookError::Collides { .. } => CliError::of(Code::BadWheel, failed)
-            .hint("a wheel that is published so cannot be installed: lock another version"),
+            .hint("a wheel that is published so cannot be installed: choose another version"),
         HookError::Wheel(_) | HookError::Install(_) => CliError::of(Code::BadWheel, failed)
             .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
         HookError::Plan(_) | HookError::Path(_) => CliError::of(Code::Collision, failed),
@@ -429,8 +428,9 @@ fn of_prepare(failed: &PrepareError) -> CliError {
                 .collect();
             told.hint("make a new plan with `rvenv plan`")
         }
-        PrepareError::Mounted { .. } => CliError::of(Code::Mounted, failed)
-            .hint("unmount it, or build the environment elsewhere"),
+        PrepareError::Mounted { .. } => {
+            CliError::of(Code::Mounted, failed).hint("unmount it, or name another directory")
+        }
         PrepareError::Unnumbered { .. } => CliError::of(Code::Occupied, failed).hint(
             "move away or delete what is named above: rvenv counts from 1 and did not create it",
         ),

@@ -358,7 +358,7 @@ fn a_directory_that_is_no_environment_is_cleared_only_by_force() {
     insta::assert_snapshot!(said, @r#"
     error[unsafe-clear]: `[work]/project` is not a virtual environment, so clearing it could delete something else
       the target is as it was before
-    hint: use `--force` with `--clear` if everything in it may be deleted
+    hint: add `--force` if everything in it may be deleted
     "#);
     let plan = [
         "plan",
@@ -403,7 +403,7 @@ fn a_mount_in_the_target_is_not_cleared() {
     insta::assert_snapshot!(story, @r#"
     error[mounted]: `[work]/E` cannot be replaced: `[work]/E/data` is a mount point
       the target is as it was before
-    hint: unmount it, or build the environment elsewhere
+    hint: unmount it, or name another directory
     "#);
     assert!(scratch.path("E/pyvenv.cfg").exists());
     assert_eq!(

@@ -158,7 +158,7 @@ codes! {
         "Something is mounted in the tree that is to be replaced, and a rename cannot take it \
          along.",
         AS_BEFORE,
-        "Unmount it, or build the environment elsewhere.";
+        "Unmount it, or name another directory.";
     OtherOwner, "other-owner", Precondition,
         "A health check would run files that another user owns or can change.",
         NOTHING_BEGUN,

@@ -5,6 +5,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::machine::{Scratch, any_python};
 use crate::trees::{Sameness, compare, look};
 
@@ -43,6 +45,10 @@ fn what_is_removed_is_gone_with_its_generations() {
         said.stderr.contains("Would remove `E` (Python 3."),
         "{said:?}"
     );
+    let said = scratch.rvenv(&["remove", "E", "--dry-run", "--json"]).ok();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_ne!(said["environments"][0]["python"]["before"], Value::Null);
+    assert_eq!(said["environments"][0]["python"]["after"], Value::Null);
     compare(&before, &look(&scratch.path("E")), Sameness::Exact).unwrap();
     let ended = scratch.rvenv(&["remove", "E"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -80,8 +86,25 @@ fn a_directory_that_is_no_environment_is_removed_by_force_only() {
     fs::create_dir(scratch.path("project")).unwrap();
     fs::write(scratch.path("project/main.py"), "print()").unwrap();
     let said = scratch.rvenv(&["remove", "project"]).failed(3);
-    assert!(said.contains("`--force`"), "{said}");
+    assert!(said.contains("hint: add `--force`"), "{said}");
+    assert!(!said.contains("`--clear`"), "{said}");
     assert!(scratch.path("project/main.py").exists());
     scratch.rvenv(&["remove", "project", "--force"]).ok();
     assert!(!scratch.path("project").exists());
+}
+
+#[test]
+fn what_was_done_before_a_failure_is_in_the_json() {
+    let Some(scratch) = lab() else { return };
+    fs::write(scratch.path("file"), "").unwrap();
+    let said = scratch.rvenv(&["recover", "E", "file", "--json"]);
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(said["error"]["code"], "bad-target");
+    assert_eq!(said["environments"][0]["was_open"], false);
+    let ended = scratch.rvenv(&["remove", "E", "absent", "--json"]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(!scratch.path("E").exists());
+    let said: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(said["error"]["code"], "no-environment");
+    assert_eq!(said["environments"][0]["outcome"], "removed");
 }

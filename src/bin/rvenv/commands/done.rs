@@ -142,7 +142,11 @@ impl Session<'_> {
 
     /// The same for a change that has no plan.
     pub(super) fn since(&self, before: Before, outcome: Kind, ending: &Ending) -> Changed {
-        let now = self.contents(&before.path);
+        let now = if outcome == Kind::WouldBeRemoved {
+            Contents::default()
+        } else {
+            self.contents(&before.path)
+        };
         let then = before.contents;
         let differences = then.differences(&now);
         Changed {

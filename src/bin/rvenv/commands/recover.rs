@@ -6,7 +6,7 @@ use rvenv::caller::RunTerms;
 use rvenv::environment;
 use rvenv::render::escape;
 use rvenv_journal::Recovered;
-use rvenv_journal::raw::{Decision, WhyKept};
+use rvenv_journal::raw::{Decision, WhyKept, counted};
 use serde::Serialize;
 
 use super::generations::json_of;
@@ -32,12 +32,22 @@ impl Session<'_> {
             };
             let recovered = self.run(&terms, &RunTerms::default(), |run| {
                 environment::recover(run, Path::new(&env_dir))
-            })?;
+            });
+            let recovered = match recovered {
+                Ok(recovered) => recovered,
+                Err(error) if ended.is_empty() => return Err(error),
+                Err(error) => return Err(error.beside(&Recoveries::of(ended))),
+            };
             let shown = escape(&given.to_string_lossy());
             match recovered.decision {
                 Decision::Nothing if recovered.tidied == 0 && recovered.orphans.is_empty() => {
                     self.terminal
                         .story(&format!("Nothing is open at `{shown}`"));
+                }
+                Decision::Nothing if recovered.tidied > 0 && recovered.orphans.is_empty() => {
+                    let count = counted(recovered.tidied, "leftover");
+                    self.terminal
+                        .story(&format!("Deleted {count} of earlier runs at `{shown}`"));
                 }
                 Decision::Nothing
                 | Decision::DropJournal
@@ -59,10 +69,7 @@ impl Session<'_> {
             }
         }
         if self.json {
-            self.terminal.json(&json_of(&Recoveries {
-                format: 1,
-                environments: ended,
-            }))?;
+            self.terminal.json(&json_of(&Recoveries::of(ended)))?;
         }
         Ok(exit)
     }
@@ -76,6 +83,15 @@ pub(super) struct Recoveries {
     format: u64,
     /// The environments, in the order of the command line.
     environments: Vec<RecoveredJson>,
+}
+
+impl Recoveries {
+    fn of(environments: Vec<RecoveredJson>) -> Self {
+        Self {
+            format: 1,
+            environments,
+        }
+    }
 }
 
 /// What a recovery did.

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 
-use rvenv_journal::fs::{Dir, Flush, FsError, NewFile, Time};
+use rvenv_journal::fs::{Dir, Flush, FsError, Kind, NewFile, Time};
 use rvenv_journal::raw::{ENGINE_DIR, Form, Upshot};
 use rvenv_journal::{Fs, Recovered, Target};
 use serde::{Deserialize, Serialize};
@@ -161,6 +161,24 @@ fn names(fs: &dyn Fs, dir: &Dir) -> Result<BTreeSet<OsString>, FsError> {
             .is_some_and(|name| name.strip_suffix(".json").is_some())
     };
     Ok(fs.list_wanted(dir, &is_entry)?.into_iter().collect())
+}
+
+/// Why changes may be missing in the log of a target, if something hinders its writers.
+#[must_use]
+pub fn hindrance(target: &Target<'_>) -> Option<String> {
+    let fs = target.disk();
+    let owner = target.meta().ok()??.owner;
+    let inner = fs
+        .open_dir(&target.root().ok()?, OsStr::new(ENGINE_DIR))
+        .ok()?;
+    let meta = fs.meta(&inner, OsStr::new(LOG_DIR)).ok()??;
+    if meta.kind != Kind::Dir {
+        return Some("it is not a directory".to_owned());
+    }
+    (meta.owner != owner).then(|| {
+        let user = meta.owner;
+        format!("it belongs to user {user}, not to user {owner} as the environment does")
+    })
 }
 
 /// Reads the log of a target, the oldest entry first; what is no entry is left out.

@@ -3,6 +3,7 @@
 //! Read next: `generations.rs`, what changes replaced; the library's `change/log.rs`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
@@ -88,4 +89,31 @@ fn what_a_recovery_did_is_in_the_log() {
         said.contains("rvenv recover: a run had died; its changes were undone"),
         "{said}"
     );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_named() {
+    let Some(sandbox) = sandbox::sandbox() else {
+        return;
+    };
+    sandbox.create(&["E"]).ok();
+    sandbox.create(&["E", "--prompt", "other"]).ok();
+    let env = sandbox.path("E");
+    let words = ["log", env.to_str().unwrap()];
+    let said = sandbox.scratch.rvenv(&words);
+    assert_eq!(said.stderr, "");
+    let dir = sandbox.path("E/.rvenv/log");
+    fs::remove_dir_all(&dir).unwrap();
+    let elsewhere = sandbox.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, &dir).unwrap();
+    sandbox.create(&["E", "--prompt", "third"]).ok();
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    let said = sandbox.scratch.rvenv(&words);
+    assert!(
+        said.stderr.starts_with("warning: changes may be missing"),
+        "{said:?}"
+    );
+    assert!(said.stderr.contains("it is not a directory"), "{said:?}");
+    assert!(said.ok().ends_with("  the directory was created\n"));
 }

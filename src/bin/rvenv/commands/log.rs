@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rvenv::log::{Entry, Event, read};
+use rvenv::log::{Entry, Event, hindrance, read};
 use rvenv::render::{Detail, escape};
 use rvenv_journal::fs::Time;
 use rvenv_journal::{FsError, Parents, Target};
@@ -85,7 +85,10 @@ impl Session<'_> {
         let Some(meta) = target.meta().map_err(failed)? else {
             let shown = escape(&given.to_string_lossy());
             let what = format!("`{shown}` does not exist");
-            return Err(CliError::new(Code::NoEnvironment, what));
+            return Err(CliError::new(Code::NoEnvironment, what).hint(
+                "`rvenv generations` shows what was kept of it, `rvenv list` the environments \
+                 below this directory",
+            ));
         };
         let birth = meta.identity.birth;
         let created = birth.map(|birth| {
@@ -94,6 +97,11 @@ impl Session<'_> {
                 nanos: birth.nanos,
             })
         });
+        if let Some(why) = hindrance(&target) {
+            self.terminal.warning(&format!(
+                "changes may be missing: rvenv may be unable to write to `.rvenv/log`, since {why}"
+            ));
+        }
         let mut entries = read(&target).map_err(failed)?;
         entries.reverse();
         if self.json {

@@ -302,7 +302,7 @@ fn refused(key: &str, source: &Source, why: &str) -> CliError {
 /// Why a project's file may not have this value, if so.
 fn not_for_projects(setting: &Setting, value: &Value, world: &World) -> Option<&'static str> {
     if setting.from == From::User {
-        return Some("may only be in your own file: a project could run programs by it");
+        return Some("may only be in your own file, not in that of a project");
     }
     let Value::Texts(texts) = value else {
         return None;

@@ -110,11 +110,11 @@ fn a_wrong_setting_is_named_with_its_place() {
         ),
         (
             "wait = 'long'",
-            format!("the setting `wait` in `{place}` is no number of 0 or more"),
+            format!("the setting `wait` in `{place}` is not a number of 0 or more"),
         ),
         (
             "copies = 1",
-            format!("the setting `copies` in `{place}` is no `true` or `false`"),
+            format!("the setting `copies` in `{place}` is neither `true` nor `false`"),
         ),
         (
             "durability = 'x'",
@@ -153,6 +153,10 @@ fn a_project_may_not_set_what_runs_programs_or_names_an_interpreter() {
         of_project(&scratch, text);
         let said = rvenv(&scratch, &["create", "--without-pip", "E"], &[]).failed(2);
         assert!(said.contains(" may only be "), "{text}: {said}");
+        assert!(
+            said.contains("hint: set it in `rvenv/rvenv.toml`"),
+            "{said}"
+        );
         assert!(!scratch.path("E").exists());
     }
     of_project(&scratch, "python = '3.99'\n");

@@ -126,16 +126,14 @@ fn values(path: &Path, table: &Table, owner: Owner, world: &World) -> Result<Vec
                 CliError::new(Code::BadSetting, message).hint("`rvenv config` lists the settings")
             );
         };
-        let value = value(setting, raw, path).ok_or_else(|| {
-            refused(
-                setting.key,
-                &source,
-                &format!("is no {}", noun(setting.form)),
-            )
-        })?;
+        let value = value(setting, raw, path)
+            .ok_or_else(|| refused(setting.key, &source, what_it_is_not(setting.form)))?;
         let why = not_for_projects(setting, &value, world);
         if let Some(why) = why.filter(|_| owner == Owner::Project) {
-            return Err(refused(setting.key, &source, why));
+            return Err(refused(setting.key, &source, why).hint(
+                "set it in `rvenv/rvenv.toml` of your configuration directory, by its variable, \
+                 or on the command line",
+            ));
         }
         let (key, source) = (setting.key, source.clone());
         found.push(Found { key, value, source });
@@ -180,11 +178,11 @@ fn value(setting: &Setting, raw: &Toml, path: &Path) -> Option<Value> {
     }
 }
 
-fn noun(form: Form) -> &'static str {
+fn what_it_is_not(form: Form) -> &'static str {
     match form {
-        Form::Text => "string",
-        Form::Number => "number of 0 or more",
-        Form::Flag => "`true` or `false`",
-        Form::List | Form::Places => "string or list of strings",
+        Form::Text => "is not a string",
+        Form::Number => "is not a number of 0 or more",
+        Form::Flag => "is neither `true` nor `false`",
+        Form::List | Form::Places => "is neither a string nor a list of strings",
     }
 }

@@ -88,6 +88,9 @@ impl CliError {
     fn add_cause(&mut self, error: &(dyn Error + 'static), text: String) {
         self.causes.push(text);
         let error = error.downcast_ref::<io::Error>();
+        if let Some(hint) = error.and_then(closed) {
+            self.hint = Some(hint.to_owned());
+        }
         let limit = error.and_then(|error| exceeded(error).or(forbidden(error)));
         if let Some(limit) = limit.filter(|limit| !self.details.contains(limit)) {
             self.details.push(limit);
@@ -197,6 +200,16 @@ fn exceeded(error: &io::Error) -> Option<String> {
     ))
 }
 
+/// What to do where the system refuses this user or every write; a failure that knows more has a
+/// hint of its own.
+fn closed(error: &io::Error) -> Option<&'static str> {
+    if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        return Some("mount that filesystem for writing, then run the command again");
+    }
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied && forbidden(error).is_none();
+    is_denied.then_some("run as the owner of what is named above, or change its permissions")
+}
+
 /// What can stop even root from changing an entry, if the system can show it.
 #[cfg(target_os = "linux")]
 pub(crate) fn forbidden(error: &io::Error) -> Option<String> {
@@ -218,4 +231,28 @@ pub(crate) fn forbidden(_error: &io::Error) -> Option<String> {
 pub(super) fn escape_lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape).collect();
     lines.join("\n")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    fn text_of(errno: Errno) -> String {
+        let error = io::Error::from(errno);
+        CliError::new(Code::Disk, "no").because(&error).text()
+    }
+
+    #[test]
+    fn who_may_not_write_learns_what_to_do() {
+        let said = text_of(Errno::ACCESS);
+        assert!(said.contains("run as the owner of what"), "{said}");
+        let said = text_of(Errno::ROFS);
+        assert!(said.contains("mount that filesystem"), "{said}");
+        let error = io::Error::from(Errno::ROFS);
+        let told = CliError::new(Code::Disk, "no").because(&error);
+        assert!(told.hint("other").text().ends_with(": other\n"));
+        assert!(!text_of(Errno::IO).contains("hint"));
+    }
 }

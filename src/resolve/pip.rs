@@ -34,14 +34,16 @@ const CONFLICT: &str = "ResolutionImpossible";
 const NOT_FETCHED: &str = "Could not fetch URL ";
 const NOT_FOUND: &str = ": 404 Client Error";
 
-/// What pip always does.
-const OPTIONS: [&str; 7] = [
+/// What pip always does. With a log, pip 23.2 prints its progress on standard output in spite of
+/// `--quiet`, in front of the report, if it fetches a wheel of over 40 kB for its metadata.
+const OPTIONS: [&str; 8] = [
     "install",
     "--dry-run",
     "--ignore-installed",
     "--quiet",
     "--disable-pip-version-check",
     "--no-input",
+    "--progress-bar=off",
     "--report=-",
 ];
 

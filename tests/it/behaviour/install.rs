@@ -37,7 +37,11 @@ struct Shop {
 
 /// An environment `E`, and wheels: an application that needs a library, which needs another.
 fn shop() -> Option<Shop> {
-    let python = builds(13, 1).or_else(|| builds(12, 1))?.remove(0);
+    let pythons = builds(13, 1).or_else(|| builds(12, 1))?;
+    Some(shop_of(pythons.into_iter().next()?))
+}
+
+fn shop_of(python: Python) -> Shop {
     let scratch = Scratch::new();
     let house = scratch.path("house");
     fs::create_dir(&house).unwrap();
@@ -52,11 +56,11 @@ fn shop() -> Option<Shop> {
     wheels::write(&python.path, &house, wheels);
     let path = python.path.to_str().unwrap().to_owned();
     scratch.rvenv(&["create", "E", "--python", &path]).ok();
-    Some(Shop {
+    Shop {
         scratch,
         python,
         uv: tool("uv"),
-    })
+    }
 }
 
 impl Shop {
@@ -475,4 +479,28 @@ fn what_another_installer_put_in_its_place_stays_whole() {
     shop.said(&["install", "other", "--env", "E"]);
     assert!(shop.site().join("lib_top.py").is_file());
     shop.run(&["verify", "E"]).ok();
+}
+
+/// pip fetches it for its metadata. The pip of Python 3.12 would print its progress in front of the
+/// report.
+#[test]
+fn a_large_wheel_of_an_index_without_metadata_is_installed() {
+    let Some(pythons) = builds(12, 1) else { return };
+    let shop = shop_of(pythons.into_iter().next().unwrap());
+    let mut state = 1_u32;
+    let digits = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        format!("{:04x}", state >> 16)
+    });
+    let digits: String = digits.take(27_500).collect();
+    let large = NewWheel::new("large", "1.0").file("large/digits.txt", &digits);
+    wheels::write(&shop.python.path, &shop.scratch.path("house"), [large]);
+    let server = shop.index();
+    let words = ["install", "large", "--resolver", "pip"];
+    let said = ended(&mut shop.asking(&server, &words));
+    assert!(
+        said.stderr.contains("Installed 1 package: large 1.0"),
+        "{}",
+        said.stderr
+    );
 }

@@ -199,7 +199,8 @@ pub(crate) enum Command {
     /// Install packages into an environment
     ///
     /// Asks uv if it is on PATH, else pip, which versions meet the requirements, fetches their
-    /// wheels, and installs them in one transaction; everything else stays. What is replaced is
+    /// wheels, and installs them in one transaction; everything else stays, also an older version
+    /// that meets the requirements: ask for `NAME>=VERSION` to replace it. What is replaced is
     /// kept: `rvenv rollback` brings it back. The environment is that of --env, else
     /// `VIRTUAL_ENV`, else the nearest `.venv` upwards. `rvenv sync` installs exactly what a lock
     /// names.
@@ -272,9 +273,10 @@ pub(crate) enum Command {
     Repair(Deferred<RepairArgs>),
     /// Bring back what the last change replaced
     ///
-    /// Changes to another Python keep what they replace, other changes do so with --keep;
-    /// `rvenv generations` lists them. What was installed or written since goes aside, and
-    /// each package is named. A second rollback goes forward again, and brings that back.
+    /// Upgrades, installs, uninstalls and syncs keep what they replace, and so does a change to
+    /// another Python; other changes do so with --keep. `rvenv generations` lists what is kept.
+    /// What was installed or written since goes aside, and each package is named. A second
+    /// rollback goes forward again, and brings that back.
     Rollback(Deferred<RollbackArgs>),
     /// List the generations of an environment, or delete some
     ///

@@ -57,8 +57,8 @@ pub(crate) struct AllowLostArg {
 /// What happens to what is replaced, and whether the change stays.
 #[derive(Debug, Args)]
 pub(crate) struct ReplaceArgs {
-    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and syncs, and of a
-    /// change to another Python
+    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades, installs, uninstalls
+    /// and syncs, and of a change to another Python
     #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
     pub(crate) keep: bool,
 

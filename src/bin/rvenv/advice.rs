@@ -96,8 +96,10 @@ fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
         }
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
         RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
-        RunFailed::Remove(RemoveError::Absent(_)) => CliError::of(Code::NoEnvironment, error)
-            .hint("`rvenv list` shows the environments below this directory"),
+        RunFailed::Remove(RemoveError::Absent(_)) => CliError::of(Code::NoEnvironment, error).hint(
+            "`rvenv list` shows the environments below this directory; `rvenv uninstall` \
+                 removes packages",
+        ),
         RunFailed::Remove(RemoveError::Publish(failed)) => {
             CliError::of(of_publication(failed, terminated), error)
         }
@@ -135,8 +137,10 @@ fn of_publication(failed: &PublishFailed, terminated: bool) -> Code {
 
 fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> CliError {
     match failed {
-        RollbackError::NoGeneration(_) => CliError::of(Code::NoGeneration, error)
-            .hint("`--keep` makes a change keep what it replaces; upgrades keep it by default"),
+        RollbackError::NoGeneration(_) => CliError::of(Code::NoGeneration, error).hint(
+            "`--keep` makes a change keep what it replaces; upgrades, installs, uninstalls and \
+                 syncs keep it by default",
+        ),
         RollbackError::OnlyUndone { .. } => CliError::of(Code::NoGeneration, error)
             .hint("take what you need out of it, then delete it with `rvenv generations --prune`"),
         RollbackError::NoRecord { .. } => CliError::of(Code::BadGeneration, error)

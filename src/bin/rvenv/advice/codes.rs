@@ -146,7 +146,7 @@ codes! {
         NOTHING_BEGUN,
         "Replace it with `rvenv create --clear`, or name another environment.";
     UnsafeClear, "unsafe-clear", Precondition,
-        "`--clear` would delete something that is not, or not only, an environment.",
+        "`--clear` or `remove` would delete something that is not, or not only, an environment.",
         NOTHING_BEGUN,
         "Name the right directory, delete by hand what may go, or add `--force` if all of it may \
          be deleted.";
@@ -363,7 +363,8 @@ codes! {
     NoGeneration, "no-generation", Precondition,
         "There is no generation to bring back or to delete.",
         NOTHING_BEGUN,
-        "`--keep` makes a change keep what it replaces; upgrades and syncs keep it by default.";
+        "`--keep` makes a change keep what it replaces; upgrades, installs, uninstalls and syncs \
+         keep it by default.";
     BadGeneration, "bad-generation", NeedsPerson,
         "A generation is not as rvenv left it.",
         "Nothing was touched.",

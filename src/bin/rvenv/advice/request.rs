@@ -139,9 +139,12 @@ fn of_lock_file(failed: &LockedFailed, fault: &LockFault) -> CliError {
     );
     if is_unresolved {
         return told.hint(
-            "only locks are installed: write one with `uv pip compile --generate-hashes`, \
-             `uv export --format pylock.toml` or `pip lock`",
+            "a lock is needed here: write one with `rvenv lock`, \
+             `uv export --format pylock.toml` or `uv pip compile --generate-hashes`",
         );
+    }
+    if matches!(fault, LockFault::Disk(_)) {
+        return told.hint("name a file that you may read; `rvenv lock` writes a `pylock.toml`");
     }
     if matches!(fault, LockFault::Unlocked { .. }) {
         return told.hint(

@@ -82,7 +82,7 @@ fn of_resolve(failed: &ResolveFailed, terminated: bool) -> CliError {
             .hint("install uv, or resolve for another interpreter with `--python`"),
         ResolveFailed::Interrupted { .. } => told(interruption(terminated)),
         ResolveFailed::Refused { .. } => told(Code::Unresolvable)
-            .hint("loosen the requirements, or name another index or interpreter"),
+            .hint("check the names, loosen the requirements, or name another index or interpreter"),
         ResolveFailed::NotStarted { .. }
         | ResolveFailed::Answer { .. }
         | ResolveFailed::NoLock { .. }

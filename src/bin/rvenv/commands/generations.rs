@@ -145,7 +145,9 @@ impl Session<'_> {
         }
         let env = word(&path.to_string_lossy());
         if found.is_empty() {
-            self.terminal.story(&format!("{env} has no generations"));
+            let shown = escape(&path.to_string_lossy());
+            self.terminal
+                .story(&format!("`{shown}` has no generations"));
             return Ok(Exit::Done);
         }
         let lines: Vec<String> = found.iter().map(|one| one.text(self.detail())).collect();

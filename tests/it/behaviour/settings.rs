@@ -2,7 +2,7 @@
 //! not set; and `rvenv config`, which names each value and its place.
 
 use std::fs;
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{lchown, symlink};
 
 use crate::machine::{Ended, Scratch, ended, player};
 
@@ -222,4 +222,14 @@ fn a_file_of_a_checkout_is_read_up_to_a_limit() {
     let said = rvenv(&scratch, &["config"], &[]).failed(2);
     assert!(said.contains("rvenv.toml"), "{said}");
     assert!(said.contains("longer than what may be read here"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_by_its_line_and_not_quoted() {
+    let scratch = scratch();
+    fs::write(scratch.path("secrets"), "a = 1\npassword hunter2\n").unwrap();
+    symlink("secrets", scratch.path("rvenv.toml")).unwrap();
+    let said = rvenv(&scratch, &["config"], &[]).failed(2);
+    assert!(said.contains("rvenv.toml`: line 2: "), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
 }

@@ -109,7 +109,15 @@ fn is_own(_meta: &std::fs::Metadata) -> bool {
 }
 
 fn parsed(path: &Path, text: &str) -> Result<Table, CliError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| unreadable(path).because(&error))
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        // The parser would quote the line, and a checkout may have a link to a file with secrets.
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        let shown = escape(&path.to_string_lossy());
+        let what = escape(error.message());
+        let message = format!("cannot read the settings in `{shown}`: line {line}: {what}");
+        CliError::new(Code::BadSetting, message)
+    })
 }
 
 fn values(path: &Path, table: &Table, owner: Owner, world: &World) -> Result<Vec<Found>, CliError> {

@@ -2,7 +2,7 @@
 //!
 //! Every command is run with `--json`, once where it succeeds and once where it fails. The schemas
 //! are made from the types (`src/bin/rvenv/commands/schemas.rs`). The validator here knows the
-//! words that they use, and refuses every other word. Read next: `docs/schema/README.md`, the
+//! words that they use, and refuses every other word. Read next: `docs/schema/index.md`, the
 //! promise.
 
 use std::fs;
@@ -275,11 +275,11 @@ fn no_command_is_without_a_schema() {
 
 #[test]
 fn every_schema_is_in_the_list_of_the_promise() {
-    let promise = fs::read_to_string(directory().join("README.md")).unwrap();
+    let promise = fs::read_to_string(directory().join("index.md")).unwrap();
     for entry in fs::read_dir(directory()).unwrap() {
         let name = entry.unwrap().file_name();
         let name = name.to_str().unwrap();
-        if name != "README.md" {
+        if name != "index.md" {
             assert!(promise.contains(&format!("({name})")), "{name}");
         }
     }

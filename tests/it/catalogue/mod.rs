@@ -48,7 +48,7 @@ const HEAD: &str = "\
 
 Every error of `rvenv` has a code, which it prints in brackets: `error[stale-plan]: …`. A code keeps
 its name, its meaning and its exit code. `rvenv explain CODE` prints what is here, `rvenv explain`
-lists all codes, and `--json` prints an error as an object (see [JSON](schema/README.md)).
+lists all codes, and `--json` prints an error as an object (see [JSON](schema/index.md)).
 
 An error names what failed, the causes, the state of what the command may have changed, and what to
 do next. Each one below was made by a real failure; a test makes all of them again and compares.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rvenv::checks::{self, OtherOwner};
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::escape;
+use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_NAME};
 
 use crate::advice::{CliError, Code};
 use crate::args::EnvDirArg;
@@ -101,10 +102,14 @@ impl Session<'_> {
     }
 }
 
+/// The nearest `.venv` that is an environment, or was one: without its configuration it is damaged,
+/// and must not be passed over for another one above.
 fn nearest(cwd: &Path) -> Option<PathBuf> {
     cwd.ancestors().find_map(|dir| {
         let env = dir.join(ENV_NAME);
-        env.join(CONFIG_NAME).is_file().then_some(env)
+        let receipt = env.join(ENGINE_DIR).join(RECEIPT_NAME);
+        let is_one = env.join(CONFIG_NAME).is_file() || receipt.is_file();
+        is_one.then_some(env)
     })
 }
 

@@ -138,3 +138,17 @@ fn an_environment_of_another_user_is_found_by_commands_that_only_read() {
     }
     run(&scratch, "project", None, &["recover", ".venv"]).ok();
 }
+
+#[test]
+fn a_venv_without_its_configuration_is_not_passed_over() {
+    let scratch = lab();
+    for dir in ["project", "project/src"] {
+        run(&scratch, dir, None, &["create", "--without-pip"]).ok();
+    }
+    let config = scratch.path("project/src/.venv/pyvenv.cfg");
+    fs::remove_file(&config).unwrap();
+    let said = run(&scratch, "project/src", None, &["verify"]).failed(4);
+    assert!(!said.contains("Using"), "{said}");
+    run(&scratch, "project/src", None, &["repair"]).ok();
+    assert!(config.is_file());
+}

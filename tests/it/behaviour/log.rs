@@ -117,3 +117,15 @@ fn a_log_that_cannot_be_written_is_named() {
     assert!(said.stderr.contains("it is not a directory"), "{said:?}");
     assert!(said.ok().ends_with("  the directory was created\n"));
 }
+
+#[test]
+fn a_directory_that_is_no_environment_has_no_log() {
+    let Some(sandbox) = sandbox::sandbox() else {
+        return;
+    };
+    let dir = sandbox.path("plain");
+    fs::create_dir(&dir).unwrap();
+    let words = ["log", dir.to_str().unwrap()];
+    let said = sandbox.scratch.rvenv(&words).failed(3);
+    assert!(said.contains("is not a virtual environment"), "{said}");
+}

@@ -3,11 +3,15 @@
 //! Promises to write nothing.
 //! Read next: the library's `change/log.rs`.
 
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rvenv::log::{Entry, Event, hindrance, read};
+use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{Detail, escape};
 use rvenv_journal::fs::Time;
+use rvenv_journal::raw::ENGINE_DIR;
 use rvenv_journal::{FsError, Parents, Target};
 use serde::Serialize;
 
@@ -90,6 +94,12 @@ impl Session<'_> {
                  below this directory",
             ));
         };
+        if !is_environment(&target).map_err(failed)? {
+            let shown = escape(&given.to_string_lossy());
+            let what = format!("`{shown}` is not a virtual environment");
+            let hint = "`rvenv list` shows the environments below this directory";
+            return Err(CliError::new(Code::NoEnvironment, what).hint(hint));
+        }
         let birth = meta.identity.birth;
         let created = birth.map(|birth| {
             shown_time(Time {
@@ -123,6 +133,20 @@ impl Session<'_> {
         self.terminal.data(&text)?;
         Ok(Exit::Done)
     }
+}
+
+/// Whether a target has a configuration, or rvenv has published something there.
+fn is_environment(target: &Target<'_>) -> Result<bool, FsError> {
+    let root = match target.root() {
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(false),
+        opened => opened?,
+    };
+    for name in [CONFIG_NAME, ENGINE_DIR] {
+        if target.disk().meta(&root, OsStr::new(name))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Line {

@@ -115,8 +115,10 @@ fn write(target: &Target<'_>, now: Time, entry: &Entry) -> Result<(), FsError> {
     let inner = fs.open_dir(&target.root()?, OsStr::new(ENGINE_DIR))?;
     let name = OsStr::new(LOG_DIR);
     if fs.meta(&inner, name)?.is_none() {
-        if entry.event == Event::Undone {
-            // Nothing of what was undone may stay, not even a directory (I1).
+        // Nothing of what was undone may stay, not even a directory (I1). And a log that root
+        // begins in the environment of a user would be closed to that user.
+        let is_own = fs.meta_of(&inner)?.owner == fs.user();
+        if entry.event == Event::Undone || !is_own {
             return Ok(());
         }
         fs.make_dir(&inner, name, 0o755)?;

@@ -3,10 +3,12 @@
 //! Read next: `generations.rs`, what changes replaced; the library's `change/log.rs`.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
+use crate::machine::ended;
 use crate::sandbox::{self, Sandbox};
 
 fn log(sandbox: &Sandbox, flags: &[&str]) -> String {
@@ -128,4 +130,21 @@ fn a_directory_that_is_no_environment_has_no_log() {
     let words = ["log", dir.to_str().unwrap()];
     let said = sandbox.scratch.rvenv(&words).failed(3);
     assert!(said.contains("is not a virtual environment"), "{said}");
+}
+
+#[test]
+fn root_begins_no_log_in_the_environment_of_a_user() {
+    let Some(sandbox) = sandbox::sandbox_for_all().map(Sandbox::cold) else {
+        return;
+    };
+    ended(&mut sandbox.as_other_user(&["create", "other/E"])).ok();
+    let env = sandbox.path("other/E");
+    let env = env.to_str().unwrap();
+    sandbox.create(&[env, "--prompt", "of root"]).ok();
+    let dir = sandbox.path("other/E/.rvenv/log");
+    assert!(!dir.exists());
+    let words = ["create", "other/E", "--prompt", "own"];
+    ended(&mut sandbox.as_other_user(&words)).ok();
+    let owner = fs::metadata(&dir).unwrap().uid();
+    assert_eq!(owner, fs::metadata(env).unwrap().uid());
 }

@@ -98,7 +98,7 @@ mod tests {
             text,
         };
         let cells: Vec<Cell> = (1..=7)
-            .map(|n| cell(format!("{n}{}", "x".repeat(20))))
+            .map(|n| cell(format!("{n}{}", "x".repeat(18))))
             .collect();
         let plain = |line: String| line.replace("\x1b[32m", "").replace("\x1b[0m", "");
         let lines: Vec<String> = columns(&cells).into_iter().map(plain).collect();

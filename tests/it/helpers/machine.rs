@@ -320,7 +320,8 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Every path in a tree, the root as the empty path, without following links.
+/// Every path in a tree, the root as the empty path, without following links. The log of an
+/// environment says how it came about, and is left out.
 pub(crate) fn tree(root: &Path) -> BTreeMap<String, Entry> {
     let mut entries = BTreeMap::new();
     let mut open = vec![root.to_path_buf()];
@@ -328,7 +329,8 @@ pub(crate) fn tree(root: &Path) -> BTreeMap<String, Entry> {
         let meta = fs::symlink_metadata(&path).unwrap();
         let kind = if meta.is_dir() {
             let below = fs::read_dir(&path).unwrap();
-            open.extend(below.map(|entry| entry.unwrap().path()));
+            let below = below.map(|entry| entry.unwrap().path());
+            open.extend(below.filter(|path| !path.ends_with(".rvenv/log")));
             Kind::Dir
         } else if meta.is_symlink() {
             Kind::Link(fs::read_link(&path).unwrap())

@@ -24,12 +24,12 @@ RVENV = rvenv.find_rvenv_bin()
 
 def picture(root: Path) -> Optional[dict[str, tuple[str, ...]]]:
     """What is at a path: kinds, modes, contents and link texts. Bytecode is left out: what a
-    started interpreter writes there has times in it."""
+    started interpreter writes there has times in it. So is the log of an environment."""
     if not os.path.lexists(root):
         return None
     found: dict[str, tuple[str, ...]] = {}
     for path in [root, *sorted(root.rglob("*"))]:
-        if "__pycache__" in path.parts:
+        if "__pycache__" in path.parts or "/.rvenv/log" in str(path):
             continue
         meta = path.lstat()
         name = str(path.relative_to(root))

@@ -510,7 +510,9 @@ fn what_is_no_environment_is_refused() {
     ] {
         for flags in [&["verify", path] as &[&str], &["verify", "--json", path]] {
             let ended = scratch.rvenv(flags);
-            assert_eq!(ended.stdout, "");
+            let is_json = flags.contains(&"--json");
+            assert_eq!(ended.stdout.contains("\"error\""), is_json);
+            assert_eq!(ended.stdout.is_empty(), !is_json);
             let said = ended.failed(3);
             assert!(said.contains(expected), "{path}: {said}");
             assert!(said.contains("hint: "), "{said}");

@@ -57,7 +57,8 @@ pub enum PlanFailed {
         /// What else it has, in words.
         found: Vec<String>,
     },
-    /// The target is to be cleared through a symbolic link, which another user may have chosen.
+    /// The target is to be cleared or removed through a symbolic link, which another user may have
+    /// chosen, or which would lead nowhere then.
     #[error("`{link}` is a symbolic link to `{path}`, which {why}")]
     Link {
         /// The link.

@@ -12,7 +12,7 @@ use rvenv_journal::{Parents, Retention, Target, Terms, generations};
 
 use super::policies::check_clearable;
 use super::publishing::{decide, verdict};
-use super::{LookFailed, PlanFailed, Run, RunFailed, take_lock};
+use super::{Force, LookFailed, PlanFailed, Run, RunFailed, take_lock};
 use crate::base::one_line::one_line;
 use crate::change::generations::Contents;
 use crate::change::prune::{self, Pruned};
@@ -46,9 +46,11 @@ pub fn look_at_removed(run: &Run<'_>, path: &Path) -> Result<Contents, PlanFaile
 /// It is whole, or gone: then the next run deletes or keeps it. Generations beside it may remain if
 /// the crash came between the two.
 pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
-    let open = || Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from);
-    let (ready, recovered) = take_lock(run, open()?)?;
+    let open = |path| Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from);
+    let (ready, recovered) = take_lock(run, open(path)?)?;
     (run.recovered)(&recovered);
+    // A link that leads to it leads nowhere afterwards.
+    let home = ready.target().path().to_path_buf();
     let contents = removable(run, ready.target())?;
     let disk = LookFailed::disk(path);
     let beside = generations(ready.target()).map_err(disk)?.into_iter();
@@ -56,9 +58,7 @@ pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
     let beside: Vec<u32> = beside.map(|one| one.number).collect();
     // The removal is one rename, so this is the last moment before it.
     if (run.interrupted)() {
-        return Err(RunFailed::Interrupted {
-            path: ready.target().path().to_path_buf(),
-        });
+        return Err(RunFailed::Interrupted { path: home });
     }
     let retention = run.retention.unwrap_or_default();
     let terms = Terms {
@@ -72,7 +72,7 @@ pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
     if retention == Retention::Discard && !beside.is_empty() {
         // The environment is gone, whatever happens to them.
         let prune = || -> Result<Pruned, RunFailed> {
-            let (ready, _) = take_lock(run, open()?)?;
+            let (ready, _) = take_lock(run, open(&home)?)?;
             Ok(prune::prune(&ready, prune::Terms::default()).map_err(disk)?)
         };
         pruned = prune().unwrap_or_else(|failed| {
@@ -93,6 +93,15 @@ pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
 
 /// What an environment has, if it may be removed.
 fn removable(run: &Run<'_>, target: &Target<'_>) -> Result<Contents, PlanFailed> {
+    if let Some(link) = target.link()
+        && run.permissions.force == Force::No
+    {
+        return Err(PlanFailed::Link {
+            link: link.to_path_buf(),
+            path: target.path().to_path_buf(),
+            why: "would go while the link stays and then leads nowhere".to_owned(),
+        });
+    }
     check_clearable(target, run.permissions)?;
     let disk = LookFailed::disk(target.path());
     Ok(Contents::now(target).map_err(disk)?)

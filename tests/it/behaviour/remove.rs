@@ -4,6 +4,8 @@
 //! for the directories that are no environments.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -107,4 +109,48 @@ fn what_was_done_before_a_failure_is_in_the_json() {
     let said: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(said["error"]["code"], "no-environment");
     assert_eq!(said["environments"][0]["outcome"], "removed");
+}
+
+/// A link was typed for its name; the other commands that change an environment keep both.
+#[test]
+fn what_a_link_leads_to_is_removed_by_force_only() {
+    let Some(scratch) = lab() else { return };
+    symlink("E", scratch.path("L")).unwrap();
+    let before = look(&scratch.path("E"));
+    let shown = |name| scratch.path(name).display().to_string();
+    for more in [&[][..], &["--keep"], &["--dry-run"]] {
+        let said = scratch.rvenv(&[&["remove", "L"], more].concat()).failed(3);
+        let what = format!(
+            "error[unsafe-clear]: `{}` is a symbolic link to `{}`, ",
+            shown("L"),
+            shown("E")
+        );
+        assert!(said.starts_with(&what), "{said}");
+        assert!(
+            said.contains("hint: name the directory itself, or"),
+            "{said}"
+        );
+    }
+    compare(&before, &look(&scratch.path("E")), Sameness::Exact).unwrap();
+    let no_pip = "--without-pip";
+    scratch
+        .rvenv(&["create", "L", "--clear", "--keep", no_pip])
+        .ok();
+    scratch.rvenv(&["rollback", "L"]).ok();
+    scratch
+        .rvenv(&["upgrade", "L", "--prompt", "p", no_pip])
+        .ok();
+    let said = scratch.rvenv(&["clone", "E", "L"]).failed(3);
+    assert!(said.contains("`L` exists already"), "{said}");
+    symlink("nowhere", scratch.path("D")).unwrap();
+    let said = scratch.rvenv(&["clone", "E", "D"]).failed(3);
+    assert!(said.contains("`D` exists already"), "{said}");
+    let said = scratch.rvenv(&["remove", "D", "--force"]).failed(3);
+    assert!(said.contains("error[bad-target]"), "{said}");
+    assert_eq!(fs::read_link(scratch.path("L")).unwrap(), Path::new("E"));
+    let ended = scratch.rvenv(&["remove", "L", "--force"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("warning"), "{ended:?}");
+    assert!(!scratch.path("E").exists());
+    assert_eq!(beside(&scratch), [] as [&str; 0]);
 }

@@ -423,6 +423,8 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
     {
         log::add(ready.target(), run.now, entry);
     }
+    // The wait for the lock is over.
+    (run.phase)(Phase::Reading);
     locked.map_err(|error| {
         let busy = matches!(error, ReadyError::Lock(LockError::Busy { .. }));
         if busy && (run.interrupted)() {

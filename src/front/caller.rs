@@ -162,7 +162,7 @@ impl Caller<'_> {
             interrupted: &|| self.listener.interrupted(),
             starting: &|path| self.listener.starting(path),
         });
-        self.listener.phase(Phase::Other);
+        self.listener.phase(Phase::Reading);
         done
     }
 

@@ -19,20 +19,29 @@ use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::terminal::{Terminal, Volume};
 
-pub(crate) struct Announcer {
+pub(crate) struct Announcer<'a> {
     terminal: Terminal,
     signals: Signals,
-    progress: Progress,
+    progress: &'a Progress,
+    /// What is shown of work that has no event of its own.
+    background: &'static str,
     recovery: Cell<Recovery>,
     has_told_waiting: Cell<bool>,
 }
 
-impl Announcer {
-    pub(crate) fn new(terminal: Terminal, signals: Signals) -> Self {
+impl<'a> Announcer<'a> {
+    pub(crate) fn new(
+        terminal: Terminal,
+        signals: Signals,
+        progress: &'a Progress,
+        background: &'static str,
+    ) -> Self {
+        progress.begin_background(background);
         Self {
             terminal,
-            progress: Progress::new(terminal, signals.clone()),
             signals,
+            progress,
+            background,
             recovery: Cell::default(),
             has_told_waiting: Cell::default(),
         }
@@ -45,7 +54,16 @@ impl Announcer {
     }
 }
 
-impl Listener for Announcer {
+impl Announcer<'_> {
+    /// Prints a message in place of the progress line, which then begins again.
+    fn say(&self, print: impl FnOnce()) {
+        self.progress.clear();
+        print();
+        self.progress.begin_background(self.background);
+    }
+}
+
+impl Listener for Announcer<'_> {
     fn interrupted(&self) -> bool {
         self.signals.any()
     }
@@ -61,8 +79,7 @@ impl Listener for Announcer {
     }
 
     fn warning(&self, text: &str) {
-        self.progress.clear();
-        self.terminal.warning(text);
+        self.say(|| self.terminal.warning(text));
     }
 
     fn checking(&self, check: &Check) {
@@ -73,11 +90,13 @@ impl Listener for Announcer {
 
     fn phase(&self, phase: Phase) {
         match phase {
+            Phase::Reading => self.progress.begin_background(self.background),
             Phase::Resolving => self.progress.begin("Resolving requirements"),
             Phase::Compiling => self.progress.begin("Compiling bytecode"),
             Phase::Unpacking => self.progress.begin("Unpacking wheels"),
             Phase::Building => self.progress.begin("Building what changes"),
             Phase::Publishing => self.progress.begin("Publishing"),
+            Phase::Settling => self.progress.begin("Finishing"),
             Phase::Other => self.progress.clear(),
         }
     }
@@ -97,17 +116,17 @@ impl Listener for Announcer {
     }
 
     fn recovered(&self, recovered: &Recovered) {
-        self.progress.clear();
         self.recovery.set(Recovery::of(recovered));
-        self.terminal.tell_recovery(recovered);
+        self.say(|| self.terminal.tell_recovery(recovered));
     }
 
     fn copying(&self, failed: &StageFailed) {
-        self.progress.clear();
         let shown = escape(&failed.target.to_string_lossy());
-        self.terminal.story(&format!(
-            "The filesystem of `{shown}` has no symbolic links: planning again with copies"
-        ));
+        self.say(|| {
+            self.terminal.story(&format!(
+                "The filesystem of `{shown}` has no symbolic links: planning again with copies"
+            ));
+        });
     }
 
     fn fetching(&self, progress: &fetch::Progress) {
@@ -115,6 +134,6 @@ impl Listener for Announcer {
     }
 
     fn watch(&self) -> &dyn Watch {
-        &self.progress
+        self.progress
     }
 }

@@ -60,6 +60,8 @@ struct State {
 struct Phase {
     text: String,
     since: Instant,
+    /// Whether something that begins is shown in its place.
+    is_background: bool,
 }
 
 impl Progress {
@@ -76,9 +78,22 @@ impl Progress {
         self.note(text.into(), Since::Now);
     }
 
-    /// The same, unless something is going on already.
+    /// The same, for what is shown only until something of its own begins.
+    pub(crate) fn begin_background(&self, text: impl Into<String>) {
+        self.note(text.into(), Since::Now);
+        if let Some(shown) = &self.shown
+            && let Some(phase) = &mut shown.line.state().phase
+        {
+            phase.is_background = true;
+        }
+    }
+
+    /// The same as [`Progress::begin`], unless something is going on already.
     pub(crate) fn begin_within(&self, text: impl Into<String>) {
-        let is_free = |shown: &Shown| shown.line.state().phase.is_none();
+        let is_free = |shown: &Shown| {
+            let state = shown.line.state();
+            state.phase.as_ref().is_none_or(|phase| phase.is_background)
+        };
         if self.shown.as_ref().is_some_and(is_free) {
             self.begin(text);
         }
@@ -110,7 +125,11 @@ impl Progress {
             (Some(phase), Since::ItBegan) if kind(&phase.text) == kind(&text) => phase.since,
             (Some(_) | None, Since::ItBegan | Since::Now) => Instant::now(),
         };
-        state.phase = Some(Phase { text, since });
+        state.phase = Some(Phase {
+            text,
+            since,
+            is_background: false,
+        });
     }
 
     fn deleting_since(&self) -> MutexGuard<'_, Option<Instant>> {

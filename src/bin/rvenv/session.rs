@@ -6,6 +6,7 @@
 //! Read next: `dispatch.rs`, which creates one; `commands.rs`.
 
 use std::ffi::{OsStr, OsString};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rvenv::caller::{Caller, RunTerms};
@@ -23,6 +24,9 @@ use crate::signals::Signals;
 use crate::terminal::{Terminal, Volume};
 use crate::world::World;
 
+/// What is shown while an environment is read.
+pub(crate) const READING: &str = "Reading what exists";
+
 pub(crate) struct Session<'a> {
     pub(crate) terminal: Terminal,
     /// Whether the report is one JSON object.
@@ -32,6 +36,8 @@ pub(crate) struct Session<'a> {
     pub(crate) world: &'a World,
     pub(crate) signals: Signals,
     pub(crate) fs: RealFs,
+    /// Begun when something is shown for the first time.
+    progress: OnceLock<Progress>,
 }
 
 impl<'a> Session<'a> {
@@ -48,6 +54,7 @@ impl<'a> Session<'a> {
             world,
             signals: Signals::catch(),
             fs: RealFs::new(),
+            progress: OnceLock::new(),
         }
     }
 
@@ -73,7 +80,9 @@ impl<'a> Session<'a> {
         if self.terminal.volume == Volume::Quiet {
             return Ok(());
         }
-        let replaced = environment::look_at_replaced(&self.fs, plan);
+        let replaced = self.during("Counting what the plan replaces", |_| {
+            environment::look_at_replaced(&self.fs, plan)
+        });
         let mut text = render::plan(plan, &replaced, self.detail());
         if durability == Some(DurabilityArg::Process) && plan.publication() != Publication::Nothing
         {
@@ -95,7 +104,16 @@ impl<'a> Session<'a> {
 
     /// Does work as the library's caller; prints what happens meanwhile.
     pub(crate) fn with_caller<T>(&self, work: impl FnOnce(&Caller<'_>) -> T) -> T {
-        let announcer = Announcer::new(self.terminal, self.signals.clone());
+        self.with_caller_at(READING, work)
+    }
+
+    /// The same; until something begins that has a text of its own, this one is shown.
+    pub(crate) fn with_caller_at<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Caller<'_>) -> T,
+    ) -> T {
+        let announcer = self.announcer(what);
         let done = work(&self.caller(&announcer));
         announcer.end();
         done
@@ -103,12 +121,23 @@ impl<'a> Session<'a> {
 
     /// Does work of the command itself that may take long.
     pub(crate) fn during<T>(&self, what: &str, work: impl FnOnce(&Progress) -> T) -> T {
-        let progress = Progress::new(self.terminal, self.signals.clone());
+        let progress = self.progress();
         progress.begin(what);
-        work(&progress)
+        let done = work(progress);
+        progress.clear();
+        done
     }
 
-    fn caller<'c>(&'c self, announcer: &'c Announcer) -> Caller<'c> {
+    fn progress(&self) -> &Progress {
+        let begin = || Progress::new(self.terminal, self.signals.clone());
+        self.progress.get_or_init(begin)
+    }
+
+    fn announcer(&self, what: &'static str) -> Announcer<'_> {
+        Announcer::new(self.terminal, self.signals.clone(), self.progress(), what)
+    }
+
+    fn caller<'c>(&'c self, announcer: &'c Announcer<'c>) -> Caller<'c> {
         Caller {
             fs: &self.fs,
             host: self.world,
@@ -123,7 +152,7 @@ impl<'a> Session<'a> {
         terms: &RunTerms<'_>,
         work: impl FnOnce(&Run<'_>) -> Result<T, RunFailed>,
     ) -> Result<T, CliError> {
-        let announcer = Announcer::new(self.terminal, self.signals.clone());
+        let announcer = self.announcer(READING);
         let terms = RunTerms {
             command: self.command,
             durability: match args.durability {

@@ -5,6 +5,8 @@
 /// What a run does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// What exists is read, so that a plan can be made.
+    Reading,
     /// A resolver is at work.
     Resolving,
     /// Interpreters compile sources.
@@ -15,6 +17,8 @@ pub enum Phase {
     Building,
     /// What was built is made durable, and renamed to its place.
     Publishing,
-    /// Something else, which is usually short or has an event of its own.
+    /// What was replaced is kept or deleted.
+    Settling,
+    /// Something else, which has an event of its own.
     Other,
 }

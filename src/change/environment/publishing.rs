@@ -207,7 +207,10 @@ pub(super) fn decide(
 ) -> Result<Ending, RunFailed> {
     (run.phase)(Phase::Other);
     match run.check.map_or(Ok(()), |check| check()) {
-        Ok(()) => Ok(published.settle()?),
+        Ok(()) => {
+            (run.phase)(Phase::Settling);
+            Ok(published.settle()?)
+        }
         Err(check) => Err(match published.undo() {
             Ok(ending) => RunFailed::Check {
                 path: path.to_path_buf(),

@@ -12,7 +12,7 @@ use rvenv_journal::{Parents, Retention, Target, Terms, generations};
 
 use super::policies::check_clearable;
 use super::publishing::{decide, verdict};
-use super::{Force, LookFailed, PlanFailed, Run, RunFailed, take_lock};
+use super::{Force, LookFailed, Phase, PlanFailed, Run, RunFailed, take_lock};
 use crate::base::one_line::one_line;
 use crate::change::generations::Contents;
 use crate::change::prune::{self, Pruned};
@@ -67,6 +67,7 @@ pub fn remove(run: &Run<'_>, path: &Path) -> Result<Removed, RunFailed> {
         verdict: verdict(run),
         ..Terms::default()
     };
+    (run.phase)(Phase::Publishing);
     let ending = decide(run, path, ready.remove(terms)?)?;
     let mut pruned = Pruned::default();
     if retention == Retention::Discard && !beside.is_empty() {

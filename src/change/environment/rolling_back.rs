@@ -12,7 +12,7 @@ use rvenv_journal::raw::{Ending, Form};
 use rvenv_journal::{Parents, RollbackError, RollbackTerms, Target, generations};
 
 use super::publishing::{decide, verdict};
-use super::{PlanFailed, Run, RunFailed, note, take_lock};
+use super::{Phase, PlanFailed, Run, RunFailed, note, take_lock};
 use crate::change::generations::Contents;
 use crate::change::log::Event;
 use crate::change::rollback::{self, Turn};
@@ -64,6 +64,7 @@ pub fn rollback(run: &Run<'_>, path: &Path) -> Result<RolledBack, RunFailed> {
     let target = ready.target().clone();
     // A tree that comes back as a whole has a log of its own.
     let before = (form == Some(Form::Entries)).then(|| Contents::now(&target).unwrap_or_default());
+    (run.phase)(Phase::Publishing);
     let published = ready.rollback(&terms)?;
     let ending = decide(run, path, published)?;
     if let Some(before) = before {

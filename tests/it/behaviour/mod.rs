@@ -102,6 +102,8 @@ mod policies;
 #[cfg(target_os = "linux")]
 mod progress;
 #[cfg(target_os = "linux")]
+mod progress_everywhere;
+#[cfg(target_os = "linux")]
 mod recorded_wheels;
 mod remove;
 mod repair;

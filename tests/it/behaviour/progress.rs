@@ -13,7 +13,7 @@ use crate::machine::{Scratch, any_python, player, script};
 use crate::strace;
 
 /// Whether a terminal can be made; prints the reason if not.
-fn is_there() -> bool {
+pub(super) fn is_there() -> bool {
     let there = Command::new("script").arg("--version").output();
     let is_there = there.is_ok_and(|output| output.status.success());
     if !is_there {
@@ -35,7 +35,13 @@ fn at_a_terminal(scratch: &Scratch, words: &[&str], shown: &str, release: &Path)
 }
 
 /// The same below another program.
-fn under(scratch: &Scratch, above: &[&str], words: &[&str], shown: &str, release: &Path) -> String {
+pub(super) fn under(
+    scratch: &Scratch,
+    above: &[&str],
+    words: &[&str],
+    shown: &str,
+    release: &Path,
+) -> String {
     let quoted = |word: &&str| format!("'{}'", word.replace('\'', r"'\''"));
     let line = [above, &[env!("CARGO_BIN_EXE_rvenv")], words].concat();
     let line: Vec<String> = line.iter().map(quoted).collect();
@@ -151,6 +157,23 @@ fn a_resolver_at_work_is_shown() {
     assert_shown(&seen, shown, "");
 }
 
+#[test]
+fn an_interpreter_that_answers_slowly_is_shown() {
+    if !is_there() {
+        return;
+    }
+    let scratch = Scratch::cold();
+    let python = player(&scratch, "slow");
+    let release = scratch.path("release");
+    let answer = fs::read_to_string(&python).unwrap();
+    let (shebang, answer) = answer.split_once('\n').unwrap();
+    let slow = format!("{shebang}\n{}\n{answer}", wait_for(&release));
+    fs::write(&python, slow).unwrap();
+    let words = ["python", "find", python.to_str().unwrap()];
+    let seen = at_a_terminal(&scratch, &words, "Running `", &release);
+    assert_shown(&seen, "Running `", python.to_str().unwrap());
+}
+
 /// A tracer delays each opened file, so that unpacking takes long.
 #[test]
 fn unpacking_is_shown() {
@@ -179,7 +202,7 @@ fn compiling_is_shown() {
     assert!(seen.contains("\rCompiling bytecode"), "{seen:?}");
 }
 
-fn slowed(call: &str, microseconds: u32) -> [String; 2] {
+pub(super) fn slowed(call: &str, microseconds: u32) -> [String; 2] {
     let inject = format!("inject={call}:delay_enter={microseconds}");
     [format!("trace={call}"), inject]
 }

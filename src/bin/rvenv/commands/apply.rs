@@ -61,7 +61,9 @@ impl Session<'_> {
         }
         let permissions = self.permissions(args.force, args.lost.allow_lost);
         let cache = self.world.cache.as_ref();
-        let fits = environment::check_saved(&self.fs, cache, plan, permissions);
+        let fits = self.during("Comparing with what exists", |_| {
+            environment::check_saved(&self.fs, cache, plan, permissions)
+        });
         fits.map_err(|error| of_run(&error, self.signals.terminated(), Recovery::default()))?;
         if self.json {
             self.terminal.json(&plan.to_json())?;

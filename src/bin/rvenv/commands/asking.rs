@@ -21,7 +21,7 @@ use rvenv_journal::{Plan, Retention};
 
 use crate::advice::{CliError, Code, of_plan, of_request};
 use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, ResolverArg, VenvArgs};
-use crate::session::Session;
+use crate::session::{READING, Session};
 
 /// What `create` is to do.
 pub(super) fn intent(args: &VenvArgs) -> Intent {
@@ -161,12 +161,12 @@ impl Session<'_> {
             let permissions = self.permissions(args.force, allow_lost);
             environment::plan(&self.fs, &Venv, context, permissions)
         };
-        let (plan, refused) = match plan(args.lost.allow_lost) {
+        let (plan, refused) = self.during(READING, |_| match plan(args.lost.allow_lost) {
             Err(refused @ PlanFailed::Merge(MergeError::Lost { .. })) => {
                 (plan(true), Some(of_plan(&refused)))
             }
             made => (made, None),
-        };
+        });
         let plan = plan.map_err(|error| of_plan(&error))?;
         Ok(MadePlan { plan, refused })
     }

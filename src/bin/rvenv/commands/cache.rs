@@ -83,7 +83,10 @@ impl Session<'_> {
             strangers: Vec::new(),
         });
         audit.strangers = cache.strangers(&audit.strangers);
-        let fetched = cache.dir.iter().map(|dir| fetched::verify(&self.fs, dir));
+        let fetched = self.during("Comparing fetched wheels", |_| {
+            let all = cache.dir.iter().map(|dir| fetched::verify(&self.fs, dir));
+            all.collect::<Vec<_>>()
+        });
         let mut wheels = 0;
         for (faults, count) in fetched {
             audit.faults.extend(faults);

@@ -20,7 +20,7 @@ use super::plan::Saving;
 use crate::advice::{CliError, Code, Exit, of_plan};
 use crate::args::CloneArgs;
 use crate::health_checks::allow;
-use crate::session::Session;
+use crate::session::{READING, Session};
 use crate::shell_words::{quoted_activate, word};
 
 /// How many foreign paths are named without `-v`.
@@ -59,7 +59,9 @@ impl Session<'_> {
         let source = args.env_dir.to_string_lossy();
         refuse_lost(&answer.companions.lost, &source)?;
         if args.output.dry_run {
-            let plan = environment::plan_clone(&Venv, &answer.context, &answer.companions);
+            let plan = self.during(READING, |_| {
+                environment::plan_clone(&Venv, &answer.context, &answer.companions)
+            });
             let plan = plan.map_err(|error| of_plan(&error))?;
             self.save_or_show_plan(&plan, &saving)?;
         } else {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::generations::json_of;
 use crate::advice::CliError;
-use crate::session::Session;
+use crate::session::{READING, Session};
 
 /// What a command changed.
 #[derive(Serialize)]
@@ -175,7 +175,8 @@ impl Session<'_> {
     /// What an environment has; nothing if it cannot be read, which the command itself reports.
     fn contents(&self, path: &str) -> Contents {
         let target = Target::open(&self.fs, Path::new(path), Parents::Require);
-        let read = target.ok().map(|target| Contents::now(&target));
+        let read = |target| self.during(READING, |_| Contents::now(&target));
+        let read = target.ok().map(read);
         read.and_then(Result::ok).unwrap_or_default()
     }
 }

@@ -23,6 +23,7 @@ use crate::found_env::Use;
 use crate::session::Session;
 use crate::shell_words::word;
 
+const MEASURING: &str = "Measuring generations";
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// How many differences are shown of each generation without `-v`.
 const DIFFERENCES_MAX: usize = 6;
@@ -169,21 +170,26 @@ impl Session<'_> {
             Err(TargetError::NoParent(_) | TargetError::NotADirectory(_)) => return Ok(Vec::new()),
             Err(error) => return Err(of_verify_target(error)),
         };
-        all_kept(&target, Sizes::Measured, self.world.now).map_err(|error| failed(path, &error))
+        let found = self.during(MEASURING, |_| {
+            all_kept(&target, Sizes::Measured, self.world.now)
+        });
+        found.map_err(|error| failed(path, &error))
     }
 
     fn would_prune(&self, path: &Path, terms: Terms) -> Result<Pruned, CliError> {
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;
         let found = generations(&target).map_err(|error| failed(path, &error))?;
         let mut pruned = Pruned::default();
-        for generation in terms.choose(&found) {
-            if let Some(why) = &generation.fault {
-                pruned.failed.push((generation.number, why.clone()));
-            } else {
-                let size = generation.size(&target).ok();
-                pruned.deleted.push((generation.number, size));
+        self.during(MEASURING, |_| {
+            for generation in terms.choose(&found) {
+                if let Some(why) = &generation.fault {
+                    pruned.failed.push((generation.number, why.clone()));
+                } else {
+                    let size = generation.size(&target).ok();
+                    pruned.deleted.push((generation.number, size));
+                }
             }
-        }
+        });
         Ok(pruned)
     }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::generations::{age, json_of};
 use crate::advice::{CliError, Code, Exit, interruption};
 use crate::args::ListArgs;
-use crate::session::Session;
+use crate::session::{READING, Session};
 
 /// How many directories that cannot be read are named without `-v`.
 const UNREAD_MAX: usize = 5;
@@ -80,7 +80,7 @@ impl Session<'_> {
             let failed = CliError::new(Code::Disk, format!("cannot look into `{shown}`: {why}"));
             return Err(failed.hint("name a directory that exists and that you may read"));
         }
-        let list = self.listed(&inventory, &below);
+        let list = self.during(READING, |_| self.listed(&inventory, &below));
         if self.json {
             self.terminal.json(&json_of(&list))?;
         } else {

@@ -33,7 +33,7 @@ impl Session<'_> {
             files: args.files.clone(),
             ..self.proof_request(env_dir, &args.python, &args.choice)?
         };
-        let proof = self.with_caller(|caller| caller.prove(&request));
+        let proof = self.with_caller_at("Comparing with wheels", |caller| caller.prove(&request));
         let proof = proof.map_err(|failed| self.unanswered(failed, args.python.python.as_ref()))?;
         let path = Path::new(&request.env_dir);
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;

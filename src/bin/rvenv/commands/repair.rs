@@ -25,7 +25,7 @@ use crate::advice::{CliError, Exit, of_plan};
 use crate::args::RepairArgs;
 use crate::found_env::Use;
 use crate::health_checks::may_run;
-use crate::session::Session;
+use crate::session::{READING, Session};
 use crate::shell_words::word;
 
 impl Session<'_> {
@@ -59,7 +59,8 @@ impl Session<'_> {
         } = answer;
         let symptoms = self.symptoms(&env_dir);
         if args.output.dry_run {
-            let plan = environment::plan_repair(&self.fs, &Venv, &context, &found);
+            let plan = || environment::plan_repair(&self.fs, &Venv, &context, &found);
+            let plan = self.during(READING, |_| plan());
             let plan = plan.map_err(|error| of_plan(&error))?;
             if saving.is_kept() {
                 let _kept = downloads.map(TempDir::keep);
@@ -125,7 +126,8 @@ impl Session<'_> {
     fn symptoms(&self, env_dir: &str) -> Symptoms {
         let path = Path::new(env_dir);
         let root = self.fs.open_path(path);
-        let found = root.and_then(|root| repair::symptoms(&self.fs, &root, path));
+        let read = |root| self.during(READING, |_| repair::symptoms(&self.fs, &root, path));
+        let found = root.and_then(read);
         found.unwrap_or_default()
     }
 }

@@ -28,7 +28,7 @@ use serde::Serialize;
 use crate::advice::{CliError, Code, Exit, of_verify, of_verify_target};
 use crate::args::StatusArgs;
 use crate::found_env::Use;
-use crate::session::Session;
+use crate::session::{READING, Session};
 
 const SCHEMA: &str = "http://cyclonedx.org/schema/bom-1.6.schema.json";
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -139,8 +139,11 @@ impl Session<'_> {
             let path = target.path().to_owned();
             return Err(failed(VerifyFailed::NotAnEnvironment(path)));
         }
-        let seen = glance(&target).map_err(failed)?;
-        let found = seen.described(&target).map_err(failed)?;
+        let (seen, found) = self.during(READING, |_| {
+            let seen = glance(&target).map_err(failed)?;
+            let found = seen.described(&target).map_err(failed)?;
+            Ok((seen, found))
+        })?;
         let locked = self.locked(args, &env_dir)?;
         let package = |found| package(found, &locked);
         let mut components: Vec<Component> = found.into_iter().map(package).collect();

@@ -19,7 +19,7 @@ use super::generations::{Kept, Sizes, all_kept, json_of};
 use crate::advice::{CliError, Code, Exit, of_verify_target, pending};
 use crate::args::StatusArgs;
 use crate::found_env::Use;
-use crate::session::Session;
+use crate::session::{READING, Session};
 
 const NOTHING_OPEN: &str = "nothing is open";
 const ENVIRONMENT: &str = "environment";
@@ -85,7 +85,7 @@ impl Session<'_> {
             CliError::new(Code::Disk, format!("cannot look at `{shown}`")).because(&error.source)
         };
         let status = match Target::open(&self.fs, path, Parents::Require) {
-            Ok(target) => self.look(&target).map_err(disk)?,
+            Ok(target) => self.during(READING, |_| self.look(&target)).map_err(disk)?,
             Err(TargetError::NoParent(_)) => Status::bare(path, "absent"),
             Err(TargetError::NotADirectory(_)) => Status::bare(path, "not a directory"),
             Err(error) => return Err(of_verify_target(error)),

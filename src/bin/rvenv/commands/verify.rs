@@ -51,7 +51,9 @@ impl Session<'_> {
             self.terminal.error(warning);
         }
         if args.digest {
-            let digest = digest(&self.fs, Path::new(&path), &given, &said)?;
+            let digest = self.during("Comparing files", |_| {
+                digest(&self.fs, Path::new(&path), &given, &said)
+            })?;
             self.terminal.data(&format!("{digest}\n"))?;
         } else if self.json {
             self.terminal.json(&json(&found))?;

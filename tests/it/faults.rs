@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::process::Command;
 
-use crate::actions::{Action, Bench, for_each, wrecks};
+use crate::actions::{Action, Bench, done, for_each, wrecks};
 use crate::calls::{Answer, Call, Counted, are_met, list, meet, run};
-use crate::trees::Ended;
+use crate::trees::{Ended, Lab, Sameness, compare, look};
 use libc::{EACCES, EBUSY, EDQUOT, EINTR, EIO, EMFILE, ENOSPC, ENOSYS, EROFS, EXDEV};
 
 /// The errors that a call may meet.
@@ -240,7 +240,7 @@ fn sweep_recovery(bench: &Bench) -> Row {
             let ended = fault.disturb(bench, recover());
             let what = format!("{action:?} killed after {at:?}, its recovery: {fault:?}");
             fault.check_story(&ended, &what);
-            if action.is_whole() {
+            if !action.awaits_a_check() {
                 assert_eq!(bench.seen(), before, "{what}: {}", ended.story);
             }
             bench.check_interpreter();
@@ -279,5 +279,68 @@ fn an_error_at_any_call_leaves_the_environment_that_the_exit_code_says() {
     for code in [0, 1, 5, 6] {
         let is_met = rows.iter().any(|row| row.codes.contains_key(&code));
         assert!(is_met, "no run ended with {code}");
+    }
+}
+
+/// Commands that only read, and an option.
+const LOOKS: [(&str, &str); 6] = [
+    ("list", ""),
+    ("status", ""),
+    ("status", "--sbom"),
+    ("generations", ""),
+    ("log", ""),
+    ("verify", ""),
+];
+
+/// I1: whichever call of a command that reads fails or is its last, nothing changes, and an error
+/// names the file.
+#[test]
+fn an_error_or_a_kill_at_any_call_of_a_command_that_reads_changes_nothing() {
+    if !are_met() {
+        return;
+    }
+    let Some(lab) = Lab::in_memory() else { return };
+    done(&lab, &lab.create(BARE));
+    done(
+        &lab,
+        &lab.create(&[BARE, &["--prompt", "new", "--keep"]].concat()),
+    );
+    let before = look(&lab.target());
+    let home = lab.file("");
+    for (verb, option) in LOOKS {
+        let mut words = vec![verb.to_owned(), lab.shown_target()];
+        words.extend((!option.is_empty()).then(|| option.to_owned()));
+        let counted = Counted::Reading(&home);
+        let calls = list(&mut lab.rvenv(&words), counted);
+        println!("{verb:12} {option:7} {:6} calls", calls.len());
+        for call in calls {
+            let errors = errors_of(call.kind);
+            let error = *errors.get(call.nth % errors.len()).unwrap();
+            for answer in [Answer::Fails(error), Answer::Kills] {
+                let what = format!("{words:?}: {answer:?} at {call:?}");
+                let ended = run(&mut lab.rvenv(&words), counted, &mut |met| {
+                    let is_it = met.kind == call.kind && met.nth == call.nth;
+                    if is_it { answer } else { Answer::GoesOn }
+                });
+                assert!(
+                    !ended.story.contains("panicked at"),
+                    "{what}: {}",
+                    ended.story
+                );
+                match (answer, ended.code) {
+                    (Answer::Kills, code) => assert_eq!(code, None, "{what}"),
+                    (_, Some(0)) => {}
+                    // What cannot be read may look damaged.
+                    (_, Some(4)) if verb == "verify" => {}
+                    (_, code) => {
+                        // 2 is for the directory of the cache, which a variable names.
+                        assert!(matches!(code, Some(1..=3)), "{what}: {code:?}");
+                        assert!(ended.story.contains('/'), "{what}: {}", ended.story);
+                    }
+                }
+                compare(&before, &look(&lab.target()), Sameness::Exact).unwrap();
+                assert_eq!(lab.litter(), [] as [&str; 0], "{what}");
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use std::path::Path;
 
 use rvenv::proving::ProofRequest;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
+use rvenv::render::escape;
 use rvenv::verify::{Described, VerifyFailed, glance};
 use rvenv::wheel::installed::Licence;
 use rvenv::wheel::origin::Origin;
@@ -127,7 +128,8 @@ impl Session<'_> {
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;
         let failed = |error: VerifyFailed| of_verify(&error);
         let disk = |error: rvenv_journal::fs::FsError| {
-            CliError::new(Code::Disk, "cannot look at the environment").because(&error.source)
+            let shown = escape(&env_dir);
+            CliError::new(Code::Disk, format!("cannot look at `{shown}`")).because(&error.source)
         };
         let meta = target.meta().map_err(disk)?;
         if meta.is_none_or(|meta| meta.kind != Kind::Dir) {

@@ -95,8 +95,8 @@ fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>
         }
         bench.check_interpreter();
         let seen = bench.recover(&what);
-        // A change entry by entry may have waited for a check that no process runs any more.
-        let is_decided = !action.is_whole() || at_once == Ok(seen);
+        // A change may have waited for a check that no process runs any more.
+        let is_decided = action.awaits_a_check() || at_once == Ok(seen);
         assert!(is_decided, "{what}: {at_once:?} became {seen:?}");
         row.count(seen);
         if calls.len().is_multiple_of(AGAIN) && action.can_be_repeated() {
@@ -114,9 +114,10 @@ fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>
 /// Kills the command at a call once more, and runs it again.
 fn repeat(bench: &Bench, number: usize, what: &str) {
     kill(bench, number);
-    let is_stale = bench.action == Action::Apply && bench.seen() == Ok(Seen::New);
+    let is_for_absent = matches!(bench.action, Action::Apply | Action::Clone);
+    let is_stale = is_for_absent && bench.seen() == Ok(Seen::New);
     let ended = end(&mut bench.command());
-    // A plan is stale once its own new tree exists.
+    // A plan is stale once its own new tree exists, and a clone replaces nothing.
     let expected = if is_stale { 3 } else { 0 };
     assert_eq!(ended.code, Some(expected), "{what}: {}", ended.story);
     let seen = bench.settled();

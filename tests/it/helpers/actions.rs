@@ -60,11 +60,13 @@ pub(crate) enum Action {
     RollbackTree,
     /// The environment is taken away, with foreign files in it.
     Remove,
+    /// Where nothing exists, with the packages of another environment.
+    Clone,
 }
 
 impl Action {
     /// All actions.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Create,
         Self::CreateCold,
         Self::Clear,
@@ -81,6 +83,7 @@ impl Action {
         Self::Forward,
         Self::RollbackTree,
         Self::Remove,
+        Self::Clone,
     ];
 
     /// Whether the tree is switched as a whole, not entry by entry.
@@ -92,7 +95,8 @@ impl Action {
             | Self::ClearKeep
             | Self::Apply
             | Self::RollbackTree
-            | Self::Remove => true,
+            | Self::Remove
+            | Self::Clone => true,
             Self::Upgrade
             | Self::UpgradePackages
             | Self::Merge
@@ -103,6 +107,11 @@ impl Action {
             | Self::Rollback
             | Self::Forward => false,
         }
+    }
+
+    /// Whether a published tree may be undone, since a check decides about it.
+    pub(crate) fn awaits_a_check(self) -> bool {
+        self == Self::Clone || !self.is_whole()
     }
 
     /// Whether the same command restores the old state.
@@ -141,6 +150,7 @@ impl Action {
             Self::Sync => locked::forward(lab, &[]),
             Self::Rollback | Self::Forward | Self::RollbackTree => with("rollback", &[]),
             Self::Remove => with("remove", &[]),
+            Self::Clone => vec!["clone".to_owned(), source(lab), lab.shown_target()],
         }
     }
 
@@ -149,6 +159,13 @@ impl Action {
         let target = lab.target();
         match self {
             Self::Create | Self::CreateCold => return,
+            Self::Clone => {
+                let mut words = lab.create(&[flags, &["--prompt", "source"]].concat());
+                *words.get_mut(1).unwrap() = source(lab);
+                done(lab, &words);
+                packages::lay_in(&lab.python, &lab.file("source"), &PACKAGES);
+                return;
+            }
             Self::Adopt => {
                 fs::create_dir(&target).unwrap();
                 fs::write(target.join(".gitignore"), "mine\n").unwrap();
@@ -198,7 +215,8 @@ impl Action {
             | Self::ClearKeep
             | Self::Apply
             | Self::Adopt
-            | Self::Remove => {}
+            | Self::Remove
+            | Self::Clone => {}
         }
     }
 }
@@ -218,6 +236,11 @@ fn damage_package(target: &Path) {
     let site = packages::packages_of(target);
     fs::remove_file(site.join(PACKAGES[0]).join("inner.py")).unwrap();
     fs::write(site.join(PACKAGES[0]).join("table.txt"), "edited\n").unwrap();
+}
+
+/// The environment that is cloned.
+fn source(lab: &Lab) -> String {
+    lab.file("source").display().to_string()
 }
 
 fn plan_file(lab: &Lab) -> String {

@@ -160,7 +160,7 @@ fn stable_words(line: &str) -> String {
             "…"
         } else if word.starts_with("tmp") && before.ends_with("/.") {
             "tmp…"
-        } else if before.ends_with("process ") {
+        } else if before.ends_with("process ") && word.starts_with(|c: char| c.is_ascii_digit()) {
             "1234"
         } else {
             word

@@ -24,6 +24,9 @@ pub(crate) struct FailureJson<'a> {
     /// The version of this form.
     format: u64,
     error: ErrorJson<'a>,
+    #[serde(flatten)]
+    #[cfg_attr(test, schemars(skip))]
+    done: Option<&'a Map<String, Value>>,
 }
 
 /// An error.
@@ -137,14 +140,16 @@ impl CliError {
 
     /// Adds what the command did before it failed, for `--json`.
     pub(crate) fn beside(mut self, done: &impl Serialize) -> Self {
-        if let Ok(Value::Object(done)) = serde_json::to_value(done) {
+        if let Ok(Value::Object(mut done)) = serde_json::to_value(done) {
+            // The failure has one of its own.
+            done.remove("format");
             self.done = Some(Box::new(done));
         }
         self
     }
 
-    /// The object of `--json`.
-    pub(crate) fn json(&self) -> Value {
+    /// The object of `--json`, which begins with its form and the error.
+    pub(crate) fn json(&self) -> String {
         let failure = FailureJson {
             format: 1,
             error: ErrorJson {
@@ -156,12 +161,9 @@ impl CliError {
                 state: self.state.map(State::sentence),
                 hint: self.hint.as_deref(),
             },
+            done: self.done.as_deref(),
         };
-        let mut object = self.done.as_deref().cloned().unwrap_or_default();
-        if let Ok(Value::Object(failure)) = serde_json::to_value(failure) {
-            object.extend(failure);
-        }
-        Value::Object(object)
+        serde_json::to_string_pretty(&failure).unwrap_or_default()
     }
 
     /// How the command ends.

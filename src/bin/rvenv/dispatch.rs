@@ -12,6 +12,7 @@ use crate::advice::{CliError, Code, Effect, Exit, of_usage, private_by};
 use crate::args::{CacheCommand, Cli, Colour, Command, Deferred};
 use crate::commands::explain::explain;
 use crate::commands::manual::{completions, man};
+use crate::other_words;
 use crate::session::Session;
 use crate::settings;
 use crate::terminal::{Terminal, Volume};
@@ -23,7 +24,10 @@ pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
     let typed: Vec<OsString> = typed.into_iter().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
-        Err(error) => return tell_parsing(&error, &typed),
+        Err(mut error) => {
+            other_words::add_tip(&mut error, &typed);
+            return tell_parsing(&error, &typed);
+        }
     };
     let terminal = terminal(&cli);
     let done = without_world(&cli, terminal).unwrap_or_else(|| in_world(&cli, &typed));
@@ -260,8 +264,7 @@ fn effect(command: &Command) -> Effect {
 
 /// Prints an error as JSON. If standard output takes nothing, the text on standard error has all.
 fn tell_json(terminal: Terminal, error: &CliError) {
-    let text = serde_json::to_string_pretty(&error.json()).unwrap_or_default();
-    let _lost = terminal.json(&format!("{text}\n"));
+    let _lost = terminal.json(&format!("{}\n", error.json()));
 }
 
 /// Help and version are data; every other output of clap is a usage error.

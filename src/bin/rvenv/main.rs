@@ -13,6 +13,7 @@ mod ending;
 mod find_python;
 mod found_env;
 mod health_checks;
+mod other_words;
 mod outcome;
 mod packages;
 mod plan_file;

@@ -4,7 +4,7 @@
 //! directory, and that it changes nothing that another user may have put there.
 //! Read next: `commands/sync.rs`, `commands/rollback.rs`, which use this.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rvenv::checks::{self, OtherOwner};
@@ -15,6 +15,7 @@ use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_NAME};
 use crate::advice::{CliError, Code};
 use crate::args::EnvDirArg;
 use crate::session::Session;
+use crate::shell_words::word;
 
 /// The name of an environment that is found, or created, without being named.
 pub(crate) const ENV_NAME: &str = ".venv";
@@ -115,4 +116,14 @@ fn nearest(cwd: &Path) -> Option<PathBuf> {
 
 fn shown(path: &Path) -> String {
     escape(&path.to_string_lossy())
+}
+
+/// Reports that nothing is where an environment was named.
+pub(crate) fn absent(given: &OsStr) -> CliError {
+    let given = given.to_string_lossy();
+    let what = format!("`{}` does not exist", escape(&given));
+    CliError::new(Code::NoEnvironment, what).hint(format!(
+        "`rvenv list` shows the environments below this directory, `rvenv create {}` makes one",
+        word(&given)
+    ))
 }

@@ -103,11 +103,15 @@ const WORDS: &[(&[&str], &str)] = &[
 
 /// Adds a tip to an error of the command line, if there is one for what was typed.
 pub(crate) fn add_tip(error: &mut Error, typed: &[OsString]) {
-    let tip = match error.kind() {
-        ErrorKind::InvalidSubcommand => tip_for_word(error),
-        ErrorKind::UnknownArgument => tip_for_rollback(error, typed),
-        ErrorKind::MissingRequiredArgument => tip_for_missing(typed),
-        _ => None,
+    let kind = error.kind();
+    let tip = if kind == ErrorKind::InvalidSubcommand {
+        tip_for_word(error)
+    } else if kind == ErrorKind::UnknownArgument {
+        tip_for_rollback(error, typed)
+    } else if kind == ErrorKind::MissingRequiredArgument {
+        tip_for_missing(typed)
+    } else {
+        None
     };
     if let Some(tip) = tip {
         let _similar = error.remove(ContextKind::SuggestedSubcommand);

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::environment::{self, Outcome, Report};
+use rvenv::python::Interpreter;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{self, escape};
 use rvenv_journal::fs::Barrier;
@@ -52,6 +53,18 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// Reports that an environment has what its base has. The base is named, since another Python,
+    /// or newer packages, may have been meant.
+    pub(crate) fn tell_current(&self, given: &OsStr, base: &Interpreter) {
+        self.terminal.story(&format!(
+            "`{}` is up to date with Python {} at `{}`: no changes. `--python` names another \
+             Python; `rvenv install 'NAME>=VERSION'` brings a newer package",
+            escape(&given.to_string_lossy()),
+            escape(&base.version.text),
+            escape(&base.executable.to_string_lossy())
+        ));
     }
 
     /// Reports a change of packages; the lines that name them follow.

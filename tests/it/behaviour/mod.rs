@@ -72,6 +72,7 @@ mod eggs;
 mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;
+mod first_words;
 mod found_env;
 mod full_disk;
 mod generations;

@@ -150,6 +150,9 @@ impl Session<'_> {
         let version = &answer.context.interpreter.version.text;
         match intent {
             Intent::Sync => self.tell_change(&outcome, given),
+            Intent::Upgrade if matches!(*outcome, Outcome::NoChanges(_)) => {
+                self.tell_current(given, &answer.context.interpreter);
+            }
             Intent::Create | Intent::Upgrade => {
                 self.tell(&outcome, given, &format!("with Python {version}"));
             }

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::advice::{CliError, Code, Exit, of_verify_target};
 use crate::args::{DurabilityArg, GenerationsArgs, LinkModeArg, RunArgs};
-use crate::found_env::Use;
+use crate::found_env::{Use, absent};
 use crate::session::Session;
 use crate::shell_words::word;
 
@@ -111,8 +111,9 @@ impl Session<'_> {
         let path = self.world.env_dir(&given)?;
         let path = Path::new(&path);
         if !args.prune {
-            return self.list_generations(path);
+            return self.list_generations(path, &given);
         }
+        self.kept_at(path, Sizes::Unknown, &given)?;
         let days = args.older_than.map(i64::from);
         let terms = Terms {
             keep: args.keep.unwrap_or(0),
@@ -133,8 +134,8 @@ impl Session<'_> {
         self.tell_pruned(path, &given, args, &pruned)
     }
 
-    fn list_generations(&self, path: &Path) -> Result<Exit, CliError> {
-        let found = self.kept_at(path)?;
+    fn list_generations(&self, path: &Path, given: &OsStr) -> Result<Exit, CliError> {
+        let found = self.kept_at(path, Sizes::Measured, given)?;
         if self.json {
             let list = List {
                 format: 1,
@@ -164,16 +165,20 @@ impl Session<'_> {
         Ok(Exit::Done)
     }
 
-    fn kept_at(&self, path: &Path) -> Result<Vec<Kept>, CliError> {
+    /// The generations of a target; an error where neither it nor a generation exists.
+    fn kept_at(&self, path: &Path, sizes: Sizes, given: &OsStr) -> Result<Vec<Kept>, CliError> {
         let target = match Target::open(&self.fs, path, Parents::Require) {
             Ok(target) => target,
-            Err(TargetError::NoParent(_) | TargetError::NotADirectory(_)) => return Ok(Vec::new()),
+            Err(TargetError::NoParent(_)) => return Err(absent(given)),
             Err(error) => return Err(of_verify_target(error)),
         };
-        let found = self.during(MEASURING, |_| {
-            all_kept(&target, Sizes::Measured, self.world.now)
-        });
-        found.map_err(|error| failed(path, &error))
+        let failed = |error: FsError| failed(path, &error);
+        let found = self.during(MEASURING, |_| all_kept(&target, sizes, self.world.now));
+        let found = found.map_err(failed)?;
+        if found.is_empty() && target.meta().map_err(failed)?.is_none() {
+            return Err(absent(given));
+        }
+        Ok(found)
     }
 
     fn would_prune(&self, path: &Path, terms: Terms) -> Result<Pruned, CliError> {

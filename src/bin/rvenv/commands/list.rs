@@ -76,6 +76,12 @@ impl Session<'_> {
         if let [(path, why)] = inventory.unread.as_slice()
             && *path == Path::new(&below)
         {
+            if path.symlink_metadata().is_err() {
+                let shown = escape(&given.to_string_lossy());
+                let what = format!("`{shown}` does not exist");
+                return Err(CliError::new(Code::NoEnvironment, what)
+                    .hint("name a directory that exists; the default is the working directory"));
+            }
             let shown = escape(&path.to_string_lossy());
             let failed = CliError::new(Code::Disk, format!("cannot look into `{shown}`: {why}"));
             return Err(failed.hint("name a directory that exists and that you may read"));

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::generations::{json_of, shown_time};
 use crate::advice::{CliError, Code, Exit, of_verify_target};
 use crate::args::LogArgs;
-use crate::found_env::Use;
+use crate::found_env::{Use, absent};
 use crate::session::Session;
 
 /// How many packages of an entry are shown without `-v`.
@@ -87,12 +87,7 @@ impl Session<'_> {
             CliError::new(Code::Disk, format!("cannot look at `{shown}`")).because(&error.source)
         };
         let Some(meta) = target.meta().map_err(failed)? else {
-            let shown = escape(&given.to_string_lossy());
-            let what = format!("`{shown}` does not exist");
-            return Err(CliError::new(Code::NoEnvironment, what).hint(
-                "`rvenv generations` shows what was kept of it, `rvenv list` the environments \
-                 below this directory",
-            ));
+            return Err(absent(&given));
         };
         if !is_environment(&target).map_err(failed)? {
             let shown = escape(&given.to_string_lossy());

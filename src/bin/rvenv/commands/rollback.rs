@@ -13,9 +13,9 @@ use rvenv_journal::Retention;
 use rvenv_journal::raw::{WhyKept, counted};
 
 use super::done::Kind;
-use crate::advice::{CliError, Exit};
+use crate::advice::{CliError, Code, Exit};
 use crate::args::RollbackArgs;
-use crate::found_env::Use;
+use crate::found_env::{Use, absent};
 use crate::health_checks::may_run;
 use crate::session::Session;
 use crate::shell_words::word;
@@ -44,8 +44,15 @@ impl Session<'_> {
             ..RunTerms::default()
         };
         let before = self.before(&env_dir);
-        let RolledBack { turn, ending } = self.run(&args.run, &terms, |run| {
+        let rolled_back = self.run(&args.run, &terms, |run| {
             environment::rollback(run, Path::new(&env_dir))
+        });
+        let RolledBack { turn, ending } = rolled_back.map_err(|failed| {
+            let is_gone = Path::new(&env_dir).symlink_metadata().is_err();
+            if failed.code == Code::NoGeneration && is_gone {
+                return absent(&given);
+            }
+            failed
         })?;
         let shown = escape(&given.to_string_lossy());
         let env = word(&given.to_string_lossy());

@@ -18,11 +18,12 @@ use serde::Serialize;
 use super::generations::{Kept, Sizes, all_kept, json_of};
 use crate::advice::{CliError, Code, Exit, of_verify_target, pending};
 use crate::args::StatusArgs;
-use crate::found_env::Use;
+use crate::found_env::{Use, absent};
 use crate::session::{READING, Session};
 
 const NOTHING_OPEN: &str = "nothing is open";
 const ENVIRONMENT: &str = "environment";
+const ABSENT: &str = "absent";
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -86,10 +87,13 @@ impl Session<'_> {
         };
         let status = match Target::open(&self.fs, path, Parents::Require) {
             Ok(target) => self.during(READING, |_| self.look(&target)).map_err(disk)?,
-            Err(TargetError::NoParent(_)) => Status::bare(path, "absent"),
-            Err(TargetError::NotADirectory(_)) => Status::bare(path, "not a directory"),
+            Err(TargetError::NoParent(_)) => return Err(absent(&given)),
             Err(error) => return Err(of_verify_target(error)),
         };
+        // What was kept of an environment that was removed, or what a crash left, is to be seen.
+        if status.state == ABSENT && status.generations.is_empty() && !status.transaction.open {
+            return Err(absent(&given));
+        }
         if self.json {
             self.terminal.json(&json_of(&status))?;
         } else {
@@ -162,7 +166,7 @@ fn environment(target: &Target<'_>, is_full: bool) -> Result<Option<Environment>
 fn tree(target: &Target<'_>) -> Result<(&'static str, Option<ReceiptStatus>), FsError> {
     let fs = target.disk();
     if target.meta()?.is_none_or(|meta| meta.kind != Kind::Dir) {
-        return Ok(("absent", None));
+        return Ok((ABSENT, None));
     }
     let root = target.root()?;
     let config = fs.meta(&root, OsStr::new(CONFIG_NAME))?;
@@ -206,22 +210,6 @@ pub(crate) fn open(seen: &Inspection) -> Option<String> {
 }
 
 impl Status {
-    fn bare(path: &Path, state: &'static str) -> Self {
-        Self {
-            format: 1,
-            path: path.to_string_lossy().into_owned(),
-            state,
-            receipt: None,
-            transaction: Transaction {
-                open: false,
-                recovery: NOTHING_OPEN,
-                refused: None,
-            },
-            generations: Vec::new(),
-            environment: None,
-        }
-    }
-
     fn text(&self, detail: Detail) -> String {
         let mut lines = vec![format!("`{}`: {}", escape(&self.path), self.state)];
         lines.extend(self.environment.iter().flat_map(Environment::lines));

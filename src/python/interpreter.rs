@@ -9,7 +9,7 @@
 //! Read next: `probe.rs`, which creates them; `build/layout.rs`, which uses them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rvenv_journal::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,22 @@ pub struct Interpreter {
     pub bundled: Bundled,
     /// The files that all of this depends on.
     pub witnesses: Vec<Fingerprint>,
+}
+
+impl Interpreter {
+    /// The same under another path to its file, if it was asked by the path `known`; that of an
+    /// environment has another base, and stays.
+    #[must_use]
+    pub(super) fn named(self, known: &Path, path: &Path) -> Self {
+        if self.executable != known || self.invoked != known {
+            return self;
+        }
+        Self {
+            executable: path.to_owned(),
+            invoked: path.to_owned(),
+            ..self
+        }
+    }
 }
 
 /// The kind of Python that an interpreter is, and the system that it runs on.

@@ -160,6 +160,7 @@ pub fn find_named(
             private(&real, checkout).map_err(|_| why)
         }
     });
+    let is_own = own.as_ref().is_ok_and(|own| own == path);
     let why = match (own, purpose) {
         (Ok(own), Purpose::Change) => return discover::ask(&own, around, control),
         (Ok(own), Purpose::Show | Purpose::ShowAtWork) => {
@@ -173,7 +174,15 @@ pub fn find_named(
         (Err(why), _) => why,
     };
     match known(path, &real, around) {
-        Some(known) => discover::ask(&known, around, control),
+        Some(known) => {
+            let found = discover::ask(&known, around, control)?;
+            // A plan that is only shown asks by this path, and the change asks by its own.
+            Ok(if is_own {
+                found.named(&known, path)
+            } else {
+                found
+            })
+        }
         None => Err(InterpreterError::Untrusted {
             path: path.to_owned(),
             why,

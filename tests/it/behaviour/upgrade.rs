@@ -481,10 +481,41 @@ fn an_older_pip_of_another_installer_is_named_where_the_bundled_one_replaces_it(
         shown(&[words, &["--dry-run"]].concat());
         said(words, "Replaced");
         let again = scratch.rvenv(words);
-        assert!(!again.stderr.contains("package"), "{again:?}");
+        assert!(!again.stderr.contains(" 1 package"), "{again:?}");
     }
     new(&scratch);
     shown(&["plan", "E", "-p", base, "--out", &plan]);
     shown(&["show", &plan]);
     said(&["apply", &plan], "Replaced");
+}
+
+/// Another path to the same interpreter on PATH is no other base: neither a plan nor a change
+/// rewrites the links and the configuration.
+#[test]
+fn an_environment_keeps_the_path_by_which_it_names_its_base() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::cold();
+    // Outside the directory that may have come with the environment.
+    let tools = tempfile::tempdir().unwrap();
+    let link = tools.path().join("python3");
+    symlink(&python.path, &link).unwrap();
+    let (no_pip, link) = ("--without-pip", link.to_str().unwrap());
+    scratch.rvenv(&["create", "E", no_pip, "-p", link]).ok();
+    let before = tree(&scratch.path("E"));
+    let home = python.path.parent().unwrap().display().to_string();
+    for words in [
+        &["upgrade", "E", no_pip, "--dry-run"][..],
+        &["upgrade", "E", no_pip],
+    ] {
+        // Without what the interpreter answered before.
+        fs::remove_dir_all(scratch.cache()).unwrap();
+        let mut command = scratch.command(words);
+        let said = ended(command.env("PATH", format!("{home}:/usr/bin:/bin")));
+        let shown = format!("{}{}", said.stdout, said.stderr);
+        said.ok();
+        assert!(shown.contains("no changes"), "{words:?}: {shown}");
+    }
+    assert_eq!(tree(&scratch.path("E")), before);
+    let named = config(&scratch.path("E"), "home").unwrap();
+    assert_eq!(Path::new(&named), tools.path());
 }

@@ -29,6 +29,7 @@ const PAGES: &[&str] = &[
     "docs/comparison.md",
     "docs/faq.md",
     "docs/packages.md",
+    "docs/shared.md",
     "docs/tour.md",
     "docs/upgrading.md",
 ];
@@ -70,6 +71,11 @@ fn the_commands_about_upgrades_print_what_the_page_says() {
 #[test]
 fn the_commands_about_packages_print_what_the_page_says() {
     check("docs/packages.md");
+}
+
+#[test]
+fn the_commands_about_shared_environments_print_what_the_page_says() {
+    check("docs/shared.md");
 }
 
 #[test]

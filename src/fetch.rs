@@ -2,7 +2,8 @@
 //!
 //! Promises that each file that is fetched has the bytes with the digest that was asked for, that
 //! no message or value that is shown has a password in it, and that only hosts that the caller
-//! named are asked. Writes only to the cache. Does not choose wheels; a lock or its caller does.
+//! named are asked; a registry that the caller named may redirect to where it keeps its blobs.
+//! Writes only to the cache. Does not choose wheels; a lock or its caller does.
 //!
 //! Read next: `fetch/fetcher.rs`, which asks the places in order; `fetch/settings.rs`, where they
 //! come from.
@@ -12,8 +13,11 @@ mod asked;
 mod at_hand;
 mod at_once;
 mod attestations;
+mod base64;
+mod bounded;
 mod client;
 mod credentials;
+mod docker_config;
 mod download;
 mod ending;
 mod failure;
@@ -23,12 +27,15 @@ mod html_links;
 mod http_date;
 pub mod index_page;
 mod keep;
+mod oci_reference;
 mod pace;
 mod pages;
 mod pip_config;
 mod place;
 mod places;
+mod registry;
 mod releases;
+mod retry;
 mod settings;
 mod shelf;
 mod uv_variables;
@@ -44,8 +51,10 @@ pub use fetcher::{FetchControl, Fetcher, Progress};
 pub use hosts::{HostRefused, Hosts};
 pub use index_page::{IndexFile, PageError, PageKind};
 pub use keep::keep;
+pub use oci_reference::{Reference, ReferenceError, Repository};
 pub use place::{Body, Found, Listing, Place, PlaceError, Resume};
 pub use places::{Directory, LocalFile, Remote, SimpleIndex};
+pub use registry::Registry;
 pub use releases::{NoWheel, Offer, Releases, Wanted};
-pub use settings::{FetchOptions, Links, Settings, SettingsError};
+pub use settings::{FetchOptions, Links, Order, Settings, SettingsError};
 pub use shelf::{FETCHED, ShelfError, fetched_digest, is_fetched, is_part};

@@ -195,6 +195,18 @@ impl Address {
         Some(beside)
     }
 
+    /// The same address with these pairs behind what its query has.
+    pub(super) fn with_query(&self, pairs: &[(&str, &str)]) -> Self {
+        let more = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={}", quoted(value)));
+        let all = self.query.iter().cloned().chain(more);
+        Self {
+            query: Some(all.collect::<Vec<_>>().join("&")),
+            ..self.clone()
+        }
+    }
+
     /// The scheme.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
@@ -409,7 +421,7 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// A user name or a password as a part of a URL: everything but unreserved characters is encoded.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

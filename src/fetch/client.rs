@@ -1,11 +1,12 @@
 //! The client: one request over HTTP, with its redirects.
 //!
-//! Promises that every address is checked before it is requested, that a redirect gets only the
-//! credentials of its own origin, that no message has a password or a query in it, and that a
-//! server that says nothing costs a bounded time. [`Client::stop`] ends what is under way in other
-//! threads. Starts nothing, and reads no certificate, before the first request.
+//! Promises that [`Client::get`] checks every address before it is requested, that a redirect gets
+//! only the credentials of its own origin, that no message has a password or a query in it, and
+//! that a server that says nothing costs a bounded time. [`Client::exchange`] is one request as it
+//! is: a registry has its own rules. [`Client::stop`] ends what is under way in other threads.
+//! Starts nothing, and reads no certificate, before the first request.
 //!
-//! Read next: `places/`, which read what it gets.
+//! Read next: `places/` and `registry.rs`, which read what it gets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderMap, Response, header};
+use ureq::http::{self, HeaderMap, HeaderName, Method, Request, Response, header};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, AsSendBody, Body, Proxy};
 
 use super::address::{Address, Scheme};
 use super::http_date;
@@ -28,7 +29,7 @@ use crate::base::regular_file;
 use crate::python::{printable, without_passwords};
 
 /// As many as browsers follow.
-const REDIRECTS_MAX: usize = 20;
+pub(super) const REDIRECTS_MAX: usize = 20;
 /// The longest pause that a server may ask for.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 /// The longest pause between two attempts that no server asked for.
@@ -69,6 +70,28 @@ pub(super) struct Ask<'a> {
     pub(super) from: Option<(u64, Option<&'a str>)>,
 }
 
+/// A request as it is.
+#[derive(Clone)]
+pub(super) struct Exchange<'a> {
+    pub(super) method: Method,
+    pub(super) headers: Vec<(HeaderName, String)>,
+    pub(super) sent: Sent<'a>,
+}
+
+/// What goes with a request.
+#[derive(Clone, Copy)]
+pub(super) enum Sent<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+}
+
+/// What a server answered, whatever its status.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) reader: Box<dyn Read + Send>,
+}
+
 /// What a server answered with success.
 pub(super) struct Answer {
     /// The address after all redirects.
@@ -81,6 +104,59 @@ pub(super) struct Answer {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
+    }
+}
+
+impl Ask<'_> {
+    /// The headers that say so.
+    pub(super) fn headers(self) -> Vec<(HeaderName, String)> {
+        let mut headers = vec![match self.accept {
+            Some(accept) => (header::ACCEPT, accept.to_owned()),
+            // The digest is that of the file, not of a compressed form of it.
+            None => (header::ACCEPT_ENCODING, "identity".to_owned()),
+        }];
+        if let Some((start, version)) = self.from {
+            headers.push((header::RANGE, format!("bytes={start}-")));
+            headers.extend(version.map(|version| (header::IF_RANGE, version.to_owned())));
+        }
+        headers
+    }
+}
+
+impl Exchange<'_> {
+    /// A request without a body.
+    pub(super) fn new(method: Method, headers: Vec<(HeaderName, String)>) -> Self {
+        Self {
+            method,
+            headers,
+            sent: Sent::Nothing,
+        }
+    }
+}
+
+impl Reply {
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How long the server asks to wait.
+    fn wait(&self) -> Option<Duration> {
+        let wait = self.header(&header::RETRY_AFTER)?;
+        let wait = http_date::wait(wait, self.header(&header::DATE))?;
+        Some(wait.min(WAIT_MAX))
+    }
+
+    /// The error that a status means, unless it is one of success.
+    pub(super) fn refusal(&self, shown: String) -> Option<PlaceError> {
+        match self.status {
+            200..=299 => None,
+            status @ (401 | 403 | 407) => Some(PlaceError::Login { shown, status }),
+            status => Some(PlaceError::Status {
+                shown,
+                status,
+                wait: self.wait(),
+            }),
+        }
     }
 }
 
@@ -137,6 +213,16 @@ impl Client {
         Ok(())
     }
 
+    /// What it was made with.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What is set once it is stopped.
+    pub(super) fn stop_flag(&self) -> &AtomicBool {
+        &self.stopped
+    }
+
     /// Whether it was stopped.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
@@ -152,12 +238,11 @@ impl Client {
         hosts.check(from).map_err(|why| refused(from, why))?;
         let mut address = from.clone();
         for _ in 0..REDIRECTS_MAX {
-            let response = self.login_and_send(&address, ask)?;
-            let status = response.status().as_u16();
-            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-                return answer(address, response);
+            let reply = self.login_and_send(&address, ask)?;
+            if !is_redirect(reply.status) {
+                return answer(address, reply);
             }
-            let target = response.headers().get(header::LOCATION);
+            let target = reply.headers.get(header::LOCATION);
             let target = target
                 .and_then(|target| target.to_str().ok())
                 .unwrap_or_default();
@@ -170,45 +255,50 @@ impl Client {
     }
 
     /// Sends a request, and once more if the server wants credentials and the keyring has them.
-    fn login_and_send(
-        &self,
-        address: &Address,
-        ask: Ask<'_>,
-    ) -> Result<Response<Body>, PlaceError> {
+    fn login_and_send(&self, address: &Address, ask: Ask<'_>) -> Result<Reply, PlaceError> {
         let credentials = &self.settings.credentials;
-        let response = self.send(address, ask, credentials.header(address))?;
-        if response.status() != 401 {
-            return Ok(response);
+        let exchange = Exchange::new(Method::GET, ask.headers());
+        let login = credentials.header(address);
+        let reply = self.exchange(address, &exchange, login.as_deref())?;
+        if reply.status != 401 {
+            return Ok(reply);
         }
         match credentials.header_after_refusal(address, &self.stopped) {
-            Some(login) => self.send(address, ask, Some(login)),
-            None => Ok(response),
+            Some(login) => self.exchange(address, &exchange, Some(&login)),
+            None => Ok(reply),
         }
     }
 
-    fn send(
+    /// Sends a request as it is, with this header `Authorization`: no redirect is followed, and no
+    /// host is checked.
+    pub(super) fn exchange(
         &self,
         address: &Address,
-        ask: Ask<'_>,
-        login: Option<String>,
-    ) -> Result<Response<Body>, PlaceError> {
+        exchange: &Exchange<'_>,
+        login: Option<&str>,
+    ) -> Result<Reply, PlaceError> {
         let agent = self.agent(address)?;
-        let mut request = agent.get(address.for_request());
+        let mut request = Request::builder()
+            .method(exchange.method.clone())
+            .uri(address.for_request());
+        for (name, value) in &exchange.headers {
+            request = request.header(name, value);
+        }
         if let Some(login) = login {
             request = request.header(header::AUTHORIZATION, login);
         }
-        match ask.accept {
-            Some(accept) => request = request.header(header::ACCEPT, accept),
-            // The digest is that of the file, not of a compressed form of it.
-            None => request = request.header(header::ACCEPT_ENCODING, "identity"),
-        }
-        if let Some((start, version)) = ask.from {
-            request = request.header(header::RANGE, format!("bytes={start}-"));
-            if let Some(version) = version {
-                request = request.header(header::IF_RANGE, version);
-            }
-        }
-        request.call().map_err(|error| self.failed(address, &error))
+        let response = match exchange.sent {
+            Sent::Nothing => run(&agent, request.body(())),
+            Sent::Bytes(bytes) => run(&agent, request.body(bytes)),
+        };
+        let (parts, body) = response
+            .map_err(|error| self.failed(address, &error))?
+            .into_parts();
+        Ok(Reply {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            reader: Box::new(body.into_reader()),
+        })
     }
 
     fn failed(&self, address: &Address, error: &ureq::Error) -> PlaceError {
@@ -347,31 +437,36 @@ pub(super) fn broken(shown: String, error: &io::Error) -> PlaceError {
     PlaceError::Connection { shown, why }
 }
 
-fn answer(address: Address, response: Response<Body>) -> Result<Option<Answer>, PlaceError> {
-    let status = response.status().as_u16();
-    let shown = address.to_string();
-    match status {
-        200 | 206 => {
-            let (parts, body) = response.into_parts();
-            Ok(Some(Answer {
-                address,
-                status,
-                headers: parts.headers,
-                reader: Box::new(body.into_reader()),
-            }))
-        }
+/// Whether a status sends the client elsewhere.
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
+}
+
+fn run<S: AsSendBody>(
+    agent: &Agent,
+    request: http::Result<Request<S>>,
+) -> Result<Response<Body>, ureq::Error> {
+    agent.run(request.map_err(ureq::Error::Http)?)
+}
+
+/// What a reply means for a file that was asked for.
+pub(super) fn answer(address: Address, reply: Reply) -> Result<Option<Answer>, PlaceError> {
+    match reply.status {
+        200 | 206 => Ok(Some(Answer {
+            address,
+            status: reply.status,
+            headers: reply.headers,
+            reader: reply.reader,
+        })),
         404 | 410 => Ok(None),
-        401 | 403 | 407 => Err(PlaceError::Login { shown, status }),
-        _ => {
-            let text = |name| response.headers().get(name)?.to_str().ok();
-            let wait = text(header::RETRY_AFTER);
-            let wait = wait.and_then(|wait| http_date::wait(wait, text(header::DATE)));
-            let wait = wait.map(|wait| wait.min(WAIT_MAX));
-            Err(PlaceError::Status {
-                shown,
+        status => {
+            let shown = address.to_string();
+            let other = || PlaceError::Status {
+                shown: shown.clone(),
                 status,
-                wait,
-            })
+                wait: None,
+            };
+            Err(reply.refusal(shown.clone()).unwrap_or_else(other))
         }
     }
 }

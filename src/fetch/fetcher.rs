@@ -25,7 +25,8 @@ use super::failure::FetchFailed;
 use super::index_page::IndexFile;
 use super::place::{Listing, Place};
 use super::places::{Directory, Linked, LocalFile, Remote, SimpleIndex, is_wheel, links_place};
-use super::settings::{Links, Settings};
+use super::registry::Registry;
+use super::settings::{Links, Order, Settings};
 use super::shelf::Shelf;
 use crate::base::cache::Cache;
 use crate::base::regular_file;
@@ -82,6 +83,62 @@ impl OnFailure {
     }
 }
 
+/// The places of each kind.
+struct Kinds {
+    wheelhouses: Vec<Box<dyn Place>>,
+    named: Vec<Box<dyn Place>>,
+    indexes: Vec<Box<dyn Place>>,
+}
+
+impl Kinds {
+    fn new(client: &Arc<Client>, wheelhouses: &[PathBuf]) -> Self {
+        let directory = |path: &PathBuf| Box::new(Directory(path.clone())) as Box<dyn Place>;
+        Self {
+            wheelhouses: wheelhouses.iter().map(directory).collect(),
+            named: vec![Box::new(LocalFile), Box::new(Remote(Arc::clone(client)))],
+            indexes: Vec::new(),
+        }
+    }
+
+    /// Adds what `find-links` names and the indexes; returns those that list what they have.
+    fn add_indexes(&mut self, client: &Arc<Client>) -> Vec<Arc<dyn Listing>> {
+        let mut listings: Vec<Arc<dyn Listing>> = Vec::new();
+        for links in &client.settings().find_links {
+            match links_place(links, client) {
+                Linked::Files(place) => self.indexes.push(place),
+                Linked::Page(page) => listings.push(page),
+            }
+        }
+        for address in client.settings().indexes.iter().cloned() {
+            listings.push(Arc::new(SimpleIndex::new(Arc::clone(client), address)));
+        }
+        for listing in &listings {
+            self.indexes.push(Box::new(Arc::clone(listing)));
+        }
+        listings
+    }
+
+    /// All places: first those that the caller put into an order.
+    fn in_order(mut self, client: &Arc<Client>) -> Vec<Box<dyn Place>> {
+        let mut places: Vec<Box<dyn Place>> = Vec::new();
+        for order in &client.settings().from {
+            match order {
+                Order::Registry(repository) => {
+                    let (client, repository) = (Arc::clone(client), (**repository).clone());
+                    places.push(Box::new(Registry::to_read(client, repository)));
+                }
+                Order::Wheelhouses => places.append(&mut self.wheelhouses),
+                Order::Named => places.append(&mut self.named),
+                Order::Indexes => places.append(&mut self.indexes),
+            }
+        }
+        places.append(&mut self.wheelhouses);
+        places.append(&mut self.named);
+        places.append(&mut self.indexes);
+        places
+    }
+}
+
 /// Gets files by their digests.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -90,8 +147,9 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher that asks the cache, these directories, the path and the URL of each file, what
-    /// `find-links` names, and the indexes, in this order. Starts and reads nothing yet.
+    /// A fetcher that asks the cache, the places of `--from`, and of these kinds the ones that it
+    /// does not have: these directories, the path and the URL of each file, what `find-links` names
+    /// and the indexes, in this order. Starts and reads nothing yet.
     #[must_use]
     pub fn new(
         cache: &Cache,
@@ -101,28 +159,11 @@ impl Fetcher {
     ) -> Self {
         let settings = Arc::new(settings);
         let client = Arc::new(Client::new(Arc::clone(&settings)));
-        let mut places: Vec<Box<dyn Place>> = Vec::new();
-        for wheelhouse in wheelhouses {
-            places.push(Box::new(Directory(wheelhouse.clone())));
-        }
-        places.push(Box::new(LocalFile));
-        places.push(Box::new(Remote(Arc::clone(&client))));
-        let mut listings: Vec<Arc<dyn Listing>> = Vec::new();
-        for links in &settings.find_links {
-            match links_place(links, &client) {
-                Linked::Files(place) => places.push(place),
-                Linked::Page(page) => listings.push(page),
-            }
-        }
-        for address in settings.indexes.iter().cloned() {
-            listings.push(Arc::new(SimpleIndex::new(Arc::clone(&client), address)));
-        }
-        for listing in &listings {
-            places.push(Box::new(Arc::clone(listing)));
-        }
+        let mut kinds = Kinds::new(&client, wheelhouses);
+        let listings = kinds.add_indexes(&client);
         let shared = Shared {
             shelf: Shelf::new(cache),
-            places,
+            places: kinds.in_order(&client),
             catalogue: catalogue.clone(),
             client,
             settings,
@@ -146,7 +187,7 @@ impl Fetcher {
         self.changed(|shared| shared.total_max = total_max)
     }
 
-    /// The same fetcher, which asks one more place, after the directories and before the others.
+    /// The same fetcher, which asks one more place, before the others.
     #[must_use]
     pub fn with_place(self, place: Box<dyn Place>) -> Self {
         self.changed(|shared| shared.places.insert(0, place))

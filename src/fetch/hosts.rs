@@ -92,10 +92,20 @@ impl Hosts {
     /// # Errors
     /// See [`HostRefused`].
     pub fn check_redirect(&self, from: &Address, to: &Address) -> Result<(), HostRefused> {
-        match (from.scheme(), to.scheme()) {
-            (Scheme::Https, Scheme::Http) => Err(HostRefused::Downgrade(to.host().to_owned())),
-            _ => self.check(to),
-        }
+        check_scheme(from, to)?;
+        self.check(to)
+    }
+}
+
+/// Checks the scheme of a redirect, whatever its host.
+///
+/// # Errors
+/// [`HostRefused::Downgrade`]; [`HostRefused::ToFile`].
+pub(super) fn check_scheme(from: &Address, to: &Address) -> Result<(), HostRefused> {
+    match (from.scheme(), to.scheme()) {
+        (Scheme::Https, Scheme::Http) => Err(HostRefused::Downgrade(to.host().to_owned())),
+        (_, Scheme::File) => Err(HostRefused::ToFile),
+        (_, Scheme::Http | Scheme::Https) => Ok(()),
     }
 }
 

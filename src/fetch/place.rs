@@ -1,9 +1,9 @@
 //! Places: where the bytes of a file can be had by their digest.
 //!
 //! A place promises nothing about the bytes that it gives: `fetcher.rs` hashes them, and asks the
-//! next place if they are others. A registry or a shared store would be one more implementation.
+//! next place if they are others.
 //!
-//! Read next: `places/`, the implementations; `fetcher.rs`, which asks them in order.
+//! Read next: `places/` and `registry.rs`, the implementations; `fetcher.rs`, which asks them.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -140,6 +140,27 @@ pub enum PlaceError {
         /// Why.
         source: io::Error,
     },
+    /// The credentials of registries cannot be read.
+    #[error(
+        "cannot read the credentials of registries in `{}`",
+        crate::python::shown(path)
+    )]
+    Logins {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A registry refused a request, and said why.
+    #[error("`{shown}` answered with status {status}: {why}")]
+    Refused {
+        /// The address.
+        shown: String,
+        /// The status.
+        status: u16,
+        /// Why, in the words of the registry.
+        why: String,
+    },
     /// A page for several files was asked for before, in vain.
     #[error(transparent)]
     Earlier(Arc<PlaceError>),
@@ -206,6 +227,8 @@ impl PlaceError {
             | Self::Login { .. }
             | Self::Proxy(_)
             | Self::Certificates { .. }
+            | Self::Logins { .. }
+            | Self::Refused { .. }
             | Self::Earlier(_)
             | Self::Page { .. }
             | Self::Local { .. }

@@ -14,3 +14,4 @@ pub use directory::{Directory, LocalFile};
 pub use index::SimpleIndex;
 pub(super) use links::{Linked, is_wheel, links_place};
 pub use remote::Remote;
+pub(super) use remote::body_by;

@@ -14,7 +14,9 @@ use thiserror::Error;
 
 use super::address::{Address, AddressError, Scheme};
 use super::credentials::{Credentials, KeyringProvider};
+use super::docker_config::DockerConfig;
 use super::hosts::Hosts;
+use super::oci_reference::{Reference, ReferenceError, Repository};
 use super::pip_config::{PipConfig, variable};
 use crate::base::config_settings::{ConfigSettings, NotASetting};
 use crate::python::Surroundings;
@@ -51,6 +53,12 @@ pub enum SettingsError {
         /// What is wrong with it.
         source: AddressError,
     },
+    /// A value of `--from` is no place.
+    #[error("cannot use the value of `--from`")]
+    From(#[source] ReferenceError),
+    /// A value of `--from` names something in a repository.
+    #[error("the value of `--from` names a tag or a digest, and a place is a whole repository")]
+    NotWhole,
     /// A setting for build backends in pip's configuration is none.
     #[error("cannot use `config-settings` of pip's configuration")]
     ConfigSetting(#[source] NotASetting),
@@ -65,8 +73,23 @@ pub enum Links {
     Page(Address),
 }
 
+/// A kind of place that the caller puts into an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A repository of a registry.
+    Registry(Box<Repository>),
+    /// The directories of wheels.
+    Wheelhouses,
+    /// The path and the URL that a lock or a plan names.
+    Named,
+    /// What `find-links` names, and the indexes.
+    Indexes,
+}
+
 /// All settings.
 pub struct Settings {
+    /// The places that are asked first, in their order.
+    pub from: Vec<Order>,
     /// The indexes in their order.
     pub indexes: Vec<Address>,
     /// Further places with links: `find-links`.
@@ -89,6 +112,7 @@ pub struct Settings {
     pub config_settings: ConfigSettings,
     pub(super) proxies: Proxies,
     pub(super) credentials: Credentials,
+    pub(super) docker: DockerConfig,
 }
 
 impl fmt::Debug for Settings {
@@ -128,7 +152,13 @@ impl Settings {
         let bundle = || bundles.iter().find_map(|name| variable(around, name));
         let path = |path: &OsStr| around.cwd.join(path);
         Ok(Self {
+            from: sources
+                .from
+                .iter()
+                .map(|text| order(text))
+                .collect::<Result<_, _>>()?,
             credentials: Credentials::new(&indexes, around, provider),
+            docker: DockerConfig::new(around),
             indexes,
             find_links,
             hosts,
@@ -158,6 +188,22 @@ impl Settings {
             .iter()
             .any(|trusted| *trusted == host || *trusted == with_port)
     }
+}
+
+/// Reads a value of `--from`.
+fn order(text: &str) -> Result<Order, SettingsError> {
+    Ok(match text {
+        "wheelhouse" => Order::Wheelhouses,
+        "lock" => Order::Named,
+        "index" => Order::Indexes,
+        _ => {
+            let named = Reference::parse(text).map_err(SettingsError::From)?;
+            if named.tag.is_some() || named.digest.is_some() {
+                return Err(SettingsError::NotWhole);
+            }
+            Order::Registry(Box::new(named.repository))
+        }
+    })
 }
 
 /// Pip takes one setting from its configuration, under either name of the option.

@@ -80,7 +80,11 @@ impl<'a> Looked<'a> {
 
     /// Whether the caller says anything about where wheels are.
     pub(super) fn is_said(&self) -> bool {
-        *self.sources != Sources::default() || !self.wheelhouses.is_empty()
+        let listed = Sources {
+            from: Vec::new(),
+            ..self.sources.clone()
+        };
+        listed != Sources::default() || !self.wheelhouses.is_empty()
     }
 }
 

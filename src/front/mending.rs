@@ -2,8 +2,8 @@
 //!
 //! What the content store has comes from there. A wheel comes from the cache, if that still has the
 //! one that the receipt names, from the file that the distribution was installed from, from those
-//! that are bundled with the interpreter, or from the sources of the
-//! command line and of pip's configuration. Everything is looked up before the lock,
+//! that are bundled with the interpreter, from the places of `--from` by its digest, or from the
+//! sources of the command line and of pip's configuration. Everything is looked up before the lock,
 //! so that nothing is written when a wheel is missing; the repair looks again under the lock at
 //! what is damaged.
 //!
@@ -27,7 +27,7 @@ use crate::build::options::Options;
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::provision::StoreAccess;
 use crate::change::repair::{self, Found, Need, Source, has_published_bytecode, published_base};
-use crate::fetch::FETCHED;
+use crate::fetch::{Asked, FETCHED, Hashes};
 use crate::python::{Bundled, Purpose, Request};
 use crate::wheel::Named;
 use crate::wheel::Release;
@@ -132,10 +132,16 @@ impl Caller<'_> {
                 None => wanted.push(need),
             }
         }
-        if wanted.is_empty() {
-            return Ok((found, None));
-        }
         let mut downloads = None;
+        if !sources.from.is_empty() {
+            let looked = Looked::only(sources);
+            let (there, others) = self.by_digest(wanted, looked, context, &mut downloads)?;
+            found.extend(there);
+            wanted = others;
+        }
+        if wanted.is_empty() {
+            return Ok((found, downloads));
+        }
         let releases: Vec<Release> = wanted.iter().map(|need| need.release.clone()).collect();
         let fetched = self.exactly(&releases, Looked::only(sources), context, &mut downloads);
         let fetched = fetched.map_err(|failed| Box::new(FetchingFailed::from(failed)))?;
@@ -163,6 +169,41 @@ impl Caller<'_> {
 }
 
 impl Caller<'_> {
+    /// Fetches the wheels that rvenv installed by their digests; returns also what is not found so.
+    ///
+    /// # Errors
+    /// An interruption.
+    fn by_digest(
+        &self,
+        needs: Vec<Need>,
+        looked: Looked<'_>,
+        context: &Context,
+        downloads: &mut Option<TempDir>,
+    ) -> Result<(Vec<Found>, Vec<Need>), RequestFailed> {
+        let asked_of = |need: &Need| {
+            let wheel = need.wheel.as_ref()?;
+            let digits = wheel.digest.to_string();
+            Asked::new(&wheel.file, Hashes::of([("sha256", digits.as_str())])).ok()
+        };
+        let asked: Vec<Asked> = needs.iter().filter_map(asked_of).collect();
+        let failed = |failed: FetchingFailed| RequestFailed::from(Box::new(failed));
+        let fetcher = self.fetcher(looked, context, downloads).map_err(failed)?;
+        let files = self.fetch_control(|control| fetcher.fetch_each(&asked, control));
+        let mut files = files.map_err(|why| failed(why.into()))?.into_iter();
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for need in needs {
+            match asked_of(&need).and_then(|_| files.next()) {
+                Some(Ok(file)) => found.push(Found {
+                    release: need.release,
+                    source: Ok(Source::Wheel(file.path)),
+                    again: need.again,
+                }),
+                Some(Err(_)) | None => others.push(need),
+            }
+        }
+        Ok((found, others))
+    }
+
     /// The wheel that rvenv installed, if the cache still has it.
     fn fetched_before(&self, need: &Need) -> Option<PathBuf> {
         let (wheel, cache) = (need.wheel.as_ref()?, self.host.cache.as_ref()?);

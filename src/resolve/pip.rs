@@ -226,6 +226,8 @@ fn source_arguments(sources: &Sources) -> Vec<&OsStr> {
         extra_index_urls,
         no_index,
         trusted_hosts,
+        // It asks for names; a place by digest has none.
+        from: _,
     } = sources;
     let mut all: Vec<&OsStr> = Vec::new();
     all.extend(no_index.then_some(OsStr::new("--no-index")));

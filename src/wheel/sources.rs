@@ -15,6 +15,8 @@ pub struct Sources {
     pub extra_index_urls: Vec<OsString>,
     /// Whether no index is used at all: `--no-index`.
     pub no_index: bool,
+    /// The places by digest in the order in which they are asked: `--from`.
+    pub from: Vec<String>,
     /// Hosts whose certificates are not verified: `--trusted-host`, a line of requirements files.
     pub trusted_hosts: Vec<String>,
 }

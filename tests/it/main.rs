@@ -15,8 +15,8 @@ use helpers::places;
 use helpers::{actions, calls};
 #[cfg(unix)]
 use helpers::{
-    answers, locked, machine, mounts, packages, refused, sandbox, server, strace, switched, trees,
-    warm, wheels,
+    answers, locked, machine, mounts, packages, refused, registry, sandbox, server, strace,
+    switched, trees, warm, wheels,
 };
 
 mod activate_cmd;
@@ -31,6 +31,7 @@ mod corpus;
 mod cpython;
 mod faults;
 mod fetching;
+mod fleet;
 mod histories;
 mod kill;
 mod kill_moments;

@@ -30,8 +30,8 @@ pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use past::{GenerationsArgs, LogArgs, RemoveArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
-    CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, LinkModeArg,
-    LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
+    CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, FromArg, IndexArgs,
+    LinkModeArg, LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, TARGET};
 
@@ -532,6 +532,9 @@ pub(crate) struct RepairArgs {
     /// Use this interpreter; needed where only the environment names its own
     #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
     pub(crate) python: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) from: FromArg,
 
     #[command(flatten)]
     pub(crate) index: IndexArgs,

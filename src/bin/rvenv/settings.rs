@@ -61,7 +61,7 @@ const fn setting(key: &'static str, form: Form, from: From) -> Setting {
 }
 
 /// Every setting, in the order in which `rvenv config` shows them.
-pub(crate) const SETTINGS: [Setting; 27] = [
+pub(crate) const SETTINGS: [Setting; 28] = [
     setting(PYTHON, Form::Text, From::Project),
     setting("prompt", Form::Text, From::Project),
     setting("system-site-packages", Form::Flag, From::Project),
@@ -75,6 +75,7 @@ pub(crate) const SETTINGS: [Setting; 27] = [
     setting("build", Form::Flag, From::User),
     setting("resolver", Form::Text, From::Project),
     setting("wheelhouse", Form::Places, From::User),
+    setting("from", Form::List, From::User),
     setting("find-links", Form::Places, From::User),
     setting("index-url", Form::Text, From::User),
     setting("extra-index-url", Form::List, From::User),

@@ -9,13 +9,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::page::{listed, page, retried};
+use super::page::{listed, page};
 use super::remote::body;
 use crate::fetch::address::Address;
 use crate::fetch::asked::Asked;
 use crate::fetch::client::Client;
 use crate::fetch::index_page::IndexFile;
 use crate::fetch::place::{Found, Listing, Place, PlaceError, Resume};
+use crate::fetch::retry::retried;
 use crate::wheel::{Named, normal_name};
 
 /// An index: a page for each project, below its address.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directory::{Directory, regular};
-use super::page::{listed, page, retried};
+use super::page::{listed, page};
 use super::remote::body;
 use crate::base::regular_file;
 use crate::fetch::address::{Address, Scheme};
@@ -17,6 +17,7 @@ use crate::fetch::asked::Asked;
 use crate::fetch::client::Client;
 use crate::fetch::index_page::{IndexFile, PageKind, files};
 use crate::fetch::place::{Found, Listing, Place, PlaceError, Resume};
+use crate::fetch::retry::retried;
 use crate::fetch::settings::Links;
 use crate::wheel::{Named, normal_name};
 

@@ -36,13 +36,19 @@ pub(super) fn body(
     asked: &Asked,
     resume: &Resume,
 ) -> Result<Option<Found>, PlaceError> {
+    body_by(&|ask| client.get(url, ask), asked, resume)
+}
+
+/// The bytes of a file that is requested in this way.
+pub(in crate::fetch) fn body_by(
+    get: &dyn Fn(Ask<'_>) -> Result<Option<Answer>, PlaceError>,
+    asked: &Asked,
+    resume: &Resume,
+) -> Result<Option<Found>, PlaceError> {
     let from = (resume.len > 0).then_some((resume.len, resume.version.as_deref()));
-    let got = client.get(url, Ask { accept: None, from });
-    let got = match got {
+    let got = match get(Ask { accept: None, from }) {
         // What the caller has is longer than the file, or exactly as long.
-        Err(PlaceError::Status { status: 416, .. }) if from.is_some() => {
-            client.get(url, Ask::default())
-        }
+        Err(PlaceError::Status { status: 416, .. }) if from.is_some() => get(Ask::default()),
         got => got,
     };
     let Some(answer) = got? else { return Ok(None) };

@@ -22,10 +22,10 @@ pub(super) fn told(ended: Ended) -> String {
 }
 
 /// A directory of wheels, and an interpreter for which they are.
-pub(super) struct Bench {
-    pub(super) scratch: Scratch,
-    pub(super) house: PathBuf,
-    pub(super) python: PathBuf,
+pub(crate) struct Bench {
+    pub(crate) scratch: Scratch,
+    pub(crate) house: PathBuf,
+    pub(crate) python: PathBuf,
 }
 
 const WHEELS: &[(&str, &str)] = &[
@@ -36,7 +36,7 @@ const WHEELS: &[(&str, &str)] = &[
     ("delta", "1.0"),
 ];
 
-pub(super) fn bench() -> Option<Bench> {
+pub(crate) fn bench() -> Option<Bench> {
     let python = builds(12, 1).or_else(|| builds(11, 1))?.remove(0).path;
     let scratch = Scratch::in_memory();
     let house = index(&scratch, &python, WHEELS);
@@ -48,14 +48,14 @@ pub(super) fn bench() -> Option<Bench> {
 }
 
 impl Bench {
-    pub(super) fn wheel(&self, name: &str, version: &str) -> (String, String) {
+    pub(crate) fn wheel(&self, name: &str, version: &str) -> (String, String) {
         let file = format!("{name}-{version}-py3-none-any.whl");
         let bytes = fs::read(self.house.join(&file)).unwrap();
         (file, Digest::of(&bytes).to_string())
     }
 
     /// A `pylock.NAME.toml` with these releases.
-    pub(super) fn lock(&self, name: &str, releases: &[(&str, &str)]) -> PathBuf {
+    pub(crate) fn lock(&self, name: &str, releases: &[(&str, &str)]) -> PathBuf {
         let mut text = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = [\n".to_owned();
         for (package, version) in releases {
             let (file, digest) = self.wheel(package, version);
@@ -67,18 +67,18 @@ impl Bench {
         self.write(&format!("pylock.{name}.toml"), &(text + "]\n"))
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.scratch.path(name);
         fs::write(&path, text).unwrap();
         path
     }
 
-    pub(super) fn create(&self, lock: &Path, more: &[&str]) -> Ended {
+    pub(crate) fn create(&self, lock: &Path, more: &[&str]) -> Ended {
         let python = self.python.to_str().unwrap();
         self.rvenv(&["create", "E", "--python", python], lock, more)
     }
 
-    pub(super) fn sync(&self, lock: &Path, more: &[&str]) -> Ended {
+    pub(crate) fn sync(&self, lock: &Path, more: &[&str]) -> Ended {
         self.rvenv(&["sync", "--env", "E"], lock, more)
     }
 

@@ -89,7 +89,7 @@ mod kept;
 mod list;
 mod lock;
 mod lock_proofs;
-mod locks;
+pub(crate) mod locks;
 mod log;
 mod merge;
 mod messages;

@@ -25,6 +25,7 @@ pub(crate) mod packages;
 #[cfg(target_os = "linux")]
 pub(crate) mod places;
 pub(crate) mod refused;
+pub(crate) mod registry;
 pub(crate) mod sandbox;
 pub(crate) mod server;
 pub(crate) mod strace;

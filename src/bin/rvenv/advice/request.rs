@@ -103,8 +103,8 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
         LockedFailed::Fetching(error) => of_fetching(
             error,
             terminated,
-            "name a directory that has the wheel with `--wheelhouse`, or another index with \
-             `--index-url`",
+            "name a directory that has the wheel with `--wheelhouse`, a registry with `--from`, or \
+             another index with `--index-url`",
         ),
     }
 }

@@ -16,8 +16,9 @@ pub(crate) fn of_unsuited(failed: &UnsuitedPlan, terminated: bool) -> CliError {
              `rvenv plan -o FILE`",
         ),
         UnsuitedPlan::Wheel { .. } => CliError::of(Code::UnsuitedPlan, failed).hint(
-            "name a directory that has it with `--wheelhouse`, a page with `--find-links` or an \
-             index with `--index-url`, or allow the host of its URL with `--allow-host`",
+            "name a directory that has it with `--wheelhouse`, a registry with `--from`, a page with \
+             `--find-links` or an index with `--index-url`, or allow the host of its URL with \
+             `--allow-host`",
         ),
         UnsuitedPlan::Fetch(FetchFailed::Interrupted) => {
             CliError::of(interruption(terminated), failed)

@@ -227,9 +227,22 @@ pub(crate) struct ConfigSettingsArg {
     pub(crate) config_settings: Vec<ConfigSetting>,
 }
 
+// The places by digest in their order.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct FromArg {
+    /// Look for files here first: a repository of a registry (`oci://HOST/REPO`), or the word
+    /// `wheelhouse`, `lock` (the paths and URLs in the lock or plan) or `index`; repeatable, asked
+    /// in this order, before the places that are not named
+    #[arg(long, value_name = "PLACE", help_heading = PACKAGES)]
+    pub(crate) from: Vec<String>,
+}
+
 /// Where wheels are looked for by their digests.
 #[derive(Debug, Default, Args)]
 pub(crate) struct PlacesArgs {
+    #[command(flatten)]
+    pub(crate) from: FromArg,
+
     /// Look for wheels in this directory first; repeatable
     #[arg(long, value_name = "DIR", help_heading = PACKAGES)]
     pub(crate) wheelhouse: Vec<PathBuf>,

@@ -84,7 +84,7 @@ impl Session<'_> {
     fn suited(&self, args: &ApplyArgs, plan: &Plan) -> Result<Plan, CliError> {
         let from = WheelPlaces {
             wheelhouses: args.places.wheelhouse.clone(),
-            sources: sources(&args.index),
+            sources: sources(&args.index, &args.places.from),
             allow_hosts: args.places.allow_host.clone(),
         };
         let need = match args.at {

@@ -20,7 +20,7 @@ use rvenv::supply::Extraneous;
 use rvenv_journal::{Plan, Retention};
 
 use crate::advice::{CliError, Code, of_plan, of_request};
-use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, ResolverArg, VenvArgs};
+use crate::args::{FromArg, IndexArgs, LockedArgs, ReplaceArgs, ResolverArg, VenvArgs};
 use crate::session::{READING, Session};
 
 /// What `create` is to do.
@@ -75,7 +75,7 @@ impl Session<'_> {
                 names: args.removal.names.clone(),
                 with_unused: args.removal.unused,
             },
-            sources: sources(&args.index),
+            sources: sources(&args.index, &args.locks.places.from),
             purpose: Purpose::Show,
             unchanged: Unchanged::Planned,
         })
@@ -187,14 +187,15 @@ pub(super) fn resolver(asked: ResolverArg) -> Resolver {
     }
 }
 
-/// Where the options let pip look for wheels.
-pub(super) fn sources(args: &IndexArgs) -> Sources {
+/// Where the options look for wheels.
+pub(super) fn sources(args: &IndexArgs, from: &FromArg) -> Sources {
     Sources {
         find_links: args.find_links.clone(),
         index_url: args.index_url.clone(),
         extra_index_urls: args.extra_index_url.clone(),
         no_index: args.no_index,
         trusted_hosts: Vec::new(),
+        from: from.from.clone(),
     }
 }
 

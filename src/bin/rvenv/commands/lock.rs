@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::asking::{resolver, sources};
 use super::generations::json_of;
 use crate::advice::{CliError, Code, Exit, of_resolving};
-use crate::args::LockArgs;
+use crate::args::{FromArg, LockArgs};
 use crate::plan_file::{Document, Out};
 use crate::session::Session;
 
@@ -75,7 +75,7 @@ impl Session<'_> {
             extras: args.extra.clone(),
             resolver: resolver(args.resolver.resolver),
             python: self.asked_python(args.python.as_ref())?,
-            sources: sources(&args.index),
+            sources: sources(&args.index, &FromArg::default()),
         };
         let made = self.with_caller(|caller| caller.lock(&request));
         let made = made.map_err(|failed| match failed {

@@ -47,7 +47,7 @@ impl Session<'_> {
         let is_data = self.json && args.output.dry_run;
         let durability = Some(args.run.durability);
         let saving = Saving::of(args.output.out.as_ref(), is_data, durability)?;
-        let sources = sources(&args.index);
+        let sources = sources(&args.index, &args.from);
         let prepare =
             |caller: &Caller<'_>| caller.prepare_repair(&env_dir, &named, purpose, &sources);
         let answer = self.with_caller(prepare);

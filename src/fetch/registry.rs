@@ -1,0 +1,186 @@
+//! A repository of a registry (OCI distribution 1.1): blobs by their digests.
+//!
+//! Promises that a blob is a place by digest like any other: what arrives is hashed by the caller.
+//! Credentials go to the registry and to its server of tokens only; most registries keep blobs at
+//! another host and redirect to it, and that host gets none. A connection with TLS never becomes
+//! one without.
+//!
+//! These are a few requests over the client that downloads use anyway. The crate `oci-client` does
+//! the same with an asynchronous runtime and a second client for HTTP: more than the whole command
+//! may grow.
+//!
+//! Read next: `registry/login.rs`; `oci_reference.rs`, the addresses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rvenv_journal::Digest;
+use serde::Deserialize;
+use ureq::http::{Method, header};
+
+mod challenge;
+mod login;
+
+use self::challenge::challenges;
+use self::login::Login;
+use super::address::Address;
+use super::asked::Asked;
+use super::bounded;
+use super::client::{Answer, Ask, Client, Exchange, REDIRECTS_MAX, Reply, answer, is_redirect};
+use super::hosts::check_scheme;
+use super::oci_reference::Repository;
+use super::place::{Found, Place, PlaceError, Resume};
+use super::places::body_by;
+use crate::python::{printable, without_passwords};
+
+/// The most of an error that is read.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+/// The most of an error that is shown.
+const WHY_CHARS_MAX: usize = 200;
+
+/// A repository of a registry.
+pub struct Registry {
+    client: Arc<Client>,
+    repository: Repository,
+    login: Login,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({})", self.repository)
+    }
+}
+
+/// What a registry says about an error.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(Deserialize)]
+struct OneError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Registry {
+    /// A repository that is only read.
+    pub(super) fn to_read(client: Arc<Client>, repository: Repository) -> Self {
+        let scope = format!("repository:{}:pull", repository.name());
+        Self {
+            login: Login::new(&repository, vec![scope]),
+            client,
+            repository,
+        }
+    }
+
+    /// The address of something in the repository.
+    fn at(&self, below: &str) -> Result<Address, PlaceError> {
+        let path = format!("/v2/{}/{below}", self.repository.name());
+        let address = self.repository.root().join(&path);
+        address.map_err(PlaceError::Address)
+    }
+
+    /// Sends a request; to the registry itself with what it wants to see.
+    fn send(&self, address: &Address, exchange: &Exchange<'_>) -> Result<Reply, PlaceError> {
+        if address.origin() != self.repository.root().origin() {
+            return self.client.exchange(address, exchange, None);
+        }
+        let known = self.login.known();
+        let reply = self.client.exchange(address, exchange, known.as_deref())?;
+        if reply.status != 401 {
+            return Ok(reply);
+        }
+        let wanted = challenges(&reply.headers);
+        match self
+            .login
+            .renewed(&self.client, &wanted, known.as_deref())?
+        {
+            Some(header) => self.client.exchange(address, exchange, Some(&header)),
+            None => Ok(reply),
+        }
+    }
+
+    /// Requests something, also from where the registry redirects to; `None` if it is absent.
+    fn get(&self, address: &Address, ask: Ask<'_>) -> Result<Option<Answer>, PlaceError> {
+        let exchange = Exchange::new(Method::GET, ask.headers());
+        let mut address = address.clone();
+        for _ in 0..REDIRECTS_MAX {
+            let reply = self.send(&address, &exchange)?;
+            if is_redirect(reply.status) {
+                let target = reply.header(&header::LOCATION).unwrap_or_default();
+                let next = address.join(target).map_err(PlaceError::Address)?;
+                check_scheme(&address, &next).map_err(|source| PlaceError::Host {
+                    shown: next.to_string(),
+                    source,
+                })?;
+                address = next;
+                continue;
+            }
+            return match reply.status {
+                400..=499 if !matches!(reply.status, 404 | 410 | 416) => {
+                    Err(self.refusal(&address, reply))
+                }
+                _ => answer(address, reply),
+            };
+        }
+        Err(PlaceError::Redirects(address.to_string()))
+    }
+
+    /// The error of a reply, with what the registry says about it.
+    fn refusal(&self, address: &Address, reply: Reply) -> PlaceError {
+        let shown = address.to_string();
+        let status = reply.status;
+        let refusal = reply.refusal(shown.clone());
+        if let Some(passing) = refusal.filter(|refusal| refusal.wait().is_some()) {
+            return passing;
+        }
+        let body = bounded::read(&self.client, reply.reader, &shown, ERROR_BYTES_MAX);
+        let errors: Option<Errors> = body
+            .ok()
+            .and_then(|body| serde_json::from_slice(&body).ok());
+        let first = errors.and_then(|errors| errors.errors.into_iter().next());
+        match first {
+            Some(OneError { code, message }) => PlaceError::Refused {
+                shown,
+                status,
+                why: said(&code, &message),
+            },
+            None if matches!(status, 401 | 403 | 407) => PlaceError::Login { shown, status },
+            None => PlaceError::Status {
+                shown,
+                status,
+                wait: None,
+            },
+        }
+    }
+
+    fn blob(&self, digest: Digest, ask: Ask<'_>) -> Result<Option<Answer>, PlaceError> {
+        self.get(&self.at(&format!("blobs/sha256:{digest}"))?, ask)
+    }
+}
+
+/// The words of a registry, which may be of any length and content.
+fn said(code: &str, message: &str) -> String {
+    let both = if message.is_empty() {
+        code.to_owned()
+    } else {
+        format!("{code}, {message}")
+    };
+    let shown: String = both.chars().take(WHY_CHARS_MAX).collect();
+    printable(&without_passwords(&shown))
+}
+
+impl Place for Registry {
+    fn shown(&self) -> String {
+        format!("`{}`", self.repository)
+    }
+
+    fn find(&self, asked: &Asked, resume: &Resume) -> Result<Option<Found>, PlaceError> {
+        match asked.hashes().sha256() {
+            Some(digest) => body_by(&|ask| self.blob(digest, ask), asked, resume),
+            None => Ok(None),
+        }
+    }
+}

@@ -20,6 +20,7 @@ use rvenv_journal::{
     Publication, Ready, ReadyError, Recovered, Retention, StageFailed, Target, observe,
 };
 
+mod applied;
 mod cloning;
 mod failures;
 mod other_owner;
@@ -29,6 +30,7 @@ mod publishing;
 mod removing;
 mod rolling_back;
 
+use self::applied::is_applied;
 pub(crate) use self::cloning::draft as draft_clone;
 pub use self::cloning::{clone, plan_clone};
 pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
@@ -229,7 +231,8 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
     }
 }
 
-/// Publishes a saved plan if it still fits the target.
+/// Publishes a saved plan if it still fits the target; where it was applied already, and nothing
+/// has changed since, there is nothing to do.
 ///
 /// # Errors
 /// See [`RunFailed`]; a plan that no longer fits is
@@ -251,9 +254,22 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
         compiler: run.compiler,
     };
     publish(run, path, known, &mut |ready| {
-        check_policies(ready.target(), plan, run.permissions)?;
+        let target = ready.target();
+        if is_applied(target, plan).map_err(LookFailed::disk(path))? {
+            return Ok(Planned::Nothing(plan.clone()));
+        }
+        check_policies(target, plan, run.permissions)?;
         Ok(Planned::Saved(plan.clone()))
     })
+}
+
+/// How a saved plan and its target are related, if the plan is not stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It could be applied.
+    Fits,
+    /// The target is what it makes.
+    IsApplied,
 }
 
 /// Whether a saved plan could be applied now; writes nothing.
@@ -267,7 +283,7 @@ pub fn check_saved(
     cache: Option<&Cache>,
     plan: &Plan,
     permissions: Permissions<'_>,
-) -> Result<(), RunFailed> {
+) -> Result<Fit, RunFailed> {
     check_target(plan)?;
     let path = Path::new(plan.target());
     let (wheels, bytecode) = (Catalogue::new(cache), Bytecode::default());
@@ -282,6 +298,9 @@ pub fn check_saved(
     let content = Provision::new(StoreAccess { fs, cache }, plan, known);
     let reasons = match Target::open(fs, path, Parents::Require) {
         Ok(target) => {
+            if is_applied(&target, plan).map_err(LookFailed::disk(path))? {
+                return Ok(Fit::IsApplied);
+            }
             check_policies(&target, plan, permissions)?;
             stale(&target, plan, &content).map_err(LookFailed::disk(path))?
         }
@@ -292,7 +311,7 @@ pub fn check_saved(
         Err(error) => return Err(PlanFailed::from(error).into()),
     };
     if reasons.is_empty() {
-        return Ok(());
+        return Ok(Fit::Fits);
     }
     let target = path.to_path_buf();
     Err(PrepareError::Stale { target, reasons }.into())

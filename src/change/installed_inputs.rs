@@ -147,16 +147,42 @@ pub(crate) fn changes(
     target: &Target<'_>,
     plan: &Plan,
 ) -> Result<Vec<DistributionChange>, FsError> {
+    let now = now(target, plan)?;
+    Ok(now.map_or_else(Vec::new, |now| between(seen_by(plan), now)))
+}
+
+/// Whether the distributions of a target are those that the plan saw and leaves alone, besides
+/// those whose files it makes or removes. Only a plan for entries leaves something alone.
+///
+/// # Errors
+/// The error of the disk.
+pub(crate) fn are_as_planned(target: &Target<'_>, plan: &Plan) -> Result<bool, FsError> {
+    let Some(mut now) = now(target, plan)? else {
+        return Ok(true);
+    };
+    let mut then = seen_by(plan);
+    let is_touched = |entry: &RelPath| {
+        let mut touched = plan.operations().keys().chain(plan.retired());
+        let below = format!("{entry}/");
+        touched.any(|path| path == entry || path.as_str().starts_with(&below))
+    };
+    then.retain(|entry, _| !is_touched(entry));
+    now.retain(|entry, _| !is_touched(entry));
+    Ok(then == now)
+}
+
+/// The distributions of a target; none if it is not the tree that the plan saw.
+fn now(target: &Target<'_>, plan: &Plan) -> Result<Option<Installations>, FsError> {
     let Expected::Tree { identity, .. } = &plan.observation().target else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let fs = target.disk();
     let place = target.place();
     let Ok(root) = fs.open_dir(place.dir, place.name) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     if fs.meta_of(&root)?.identity != *identity {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut now = Installations::new();
     let libs = Libs::read(fs, &root)?.libs;
@@ -170,7 +196,7 @@ pub(crate) fn changes(
             now.insert(entry, installation);
         }
     })?;
-    Ok(between(seen_by(plan), now))
+    Ok(Some(now))
 }
 
 /// The inputs of a plan that claim to be distributions of its target and are not.

@@ -259,7 +259,8 @@ pub(crate) fn statements_in(fs: &dyn Fs, root: &Dir) -> BTreeMap<Digest, Stateme
     read.and_then(Result::ok).unwrap_or_default()
 }
 
-fn receipt_bytes(fs: &dyn Fs, root: &Dir) -> Option<Vec<u8>> {
+/// The bytes of the receipt in an open environment, if there is one.
+pub(crate) fn receipt_bytes(fs: &dyn Fs, root: &Dir) -> Option<Vec<u8>> {
     let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
     let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
     bytes.ok()

@@ -114,11 +114,10 @@ fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>
 /// Kills the command at a call once more, and runs it again.
 fn repeat(bench: &Bench, number: usize, what: &str) {
     kill(bench, number);
-    let is_for_absent = matches!(bench.action, Action::Apply | Action::Clone);
-    let is_stale = is_for_absent && bench.seen() == Ok(Seen::New);
+    let is_refused = bench.action == Action::Clone && bench.seen() == Ok(Seen::New);
     let ended = end(&mut bench.command());
-    // A plan is stale once its own new tree exists, and a clone replaces nothing.
-    let expected = if is_stale { 3 } else { 0 };
+    // A clone replaces nothing.
+    let expected = if is_refused { 3 } else { 0 };
     assert_eq!(ended.code, Some(expected), "{what}: {}", ended.story);
     let seen = bench.settled();
     assert_eq!(seen, Ok(Seen::New), "{what}, and again: {}", ended.story);

@@ -232,7 +232,8 @@ pub(crate) enum Command {
     ///
     /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends
     /// on has changed, the plan is stale: the command names the path, changes nothing, and exits
-    /// with 3. Wheels are found by their digests: where the plan found them, in the cache, in a
+    /// with 3. Where the environment is what the plan makes, there is nothing to do, and the exit
+    /// code is 0. Wheels are found by their digests: where the plan found them, in the cache, in a
     /// --wheelhouse, at the URL in the plan if its host is the index's or allowed, or in an index.
     Apply(Deferred<ApplyArgs>),
     /// List the environments below a directory

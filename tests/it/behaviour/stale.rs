@@ -7,7 +7,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::machine::{Scratch, any_python, player, stand_in, tree};
+use super::locks::bench;
+use crate::machine::{Scratch, any_python, lay_gone, player, stand_in, tree};
 
 /// Saves a plan with `flags`, lets `change` happen, and returns why the plan is refused.
 #[track_caller]
@@ -172,4 +173,90 @@ fn a_wheel_that_changed_is_not_installed() {
         fs::write(&wheel, good).unwrap();
     }
     scratch.rvenv(&["apply", "p.json"]).ok();
+}
+
+/// Applies the plan again; nothing is touched.
+#[track_caller]
+fn applied_already(scratch: &Scratch) {
+    let before = tree(&scratch.path(""));
+    let said = scratch.rvenv(&["apply", "p.json", "--dry-run"]);
+    assert!(
+        said.stderr.contains("is as planned: nothing to apply"),
+        "{said:?}"
+    );
+    said.ok();
+    let said = scratch.rvenv(&["apply", "p.json"]);
+    let env = scratch.path("E").display().to_string();
+    let expected = format!("The plan is applied to `{env}` already: no changes\n");
+    assert_eq!((said.code, &*said.stderr), (Some(0), &*expected));
+    let said = scratch.rvenv(&["apply", "p.json", "--json"]).ok();
+    assert!(said.contains("\"outcome\": \"unchanged\""), "{said}");
+    let mut after = tree(&scratch.path(""));
+    after.insert(String::new(), before[""].clone());
+    assert!(before == after, "something was touched");
+}
+
+#[test]
+fn a_plan_that_is_applied_already_is_no_failure_until_something_changes() {
+    let scratch = with_environment();
+    let plan = [
+        "plan",
+        "-p",
+        "./python",
+        "--without-pip",
+        "E",
+        "-o",
+        "p.json",
+    ];
+    for (flags, is_whole) in [
+        (&["--prompt", "p"][..], false),
+        (&["--clear", "--prompt", "q"], true),
+    ] {
+        scratch.rvenv(&[&plan, flags].concat()).ok();
+        scratch.rvenv(&["apply", "p.json"]).ok();
+        applied_already(&scratch);
+        // A file that no plan has is a difference from a whole tree, and none from entries.
+        fs::write(scratch.path("E/notes"), "").unwrap();
+        if is_whole {
+            refuse(&scratch);
+        } else {
+            applied_already(&scratch);
+        }
+        fs::remove_file(scratch.path("E/notes")).unwrap();
+        applied_already(&scratch);
+        lay_gone(&scratch.path("E"));
+        let said = refuse(&scratch);
+        assert!(
+            is_whole || said.contains("`gone 1.0` was installed since"),
+            "{said}"
+        );
+        let site = scratch.path("E/lib/python3.13/site-packages");
+        fs::remove_dir_all(site.join("gone-1.0.dist-info")).unwrap();
+        applied_already(&scratch);
+        append(&scratch.path("E/bin/activate"), "# mine\n");
+        refuse(&scratch);
+        scratch
+            .rvenv(&["create", "E", "-p", "./python", "--without-pip", "--clear"])
+            .ok();
+    }
+}
+
+#[test]
+fn a_plan_of_packages_that_is_applied_already_is_no_failure_until_another_is_installed() {
+    let Some(bench) = bench() else { return };
+    bench
+        .create(&bench.lock("a", &[("alpha", "1.0"), ("beta", "1.0")]), &[])
+        .ok();
+    bench.pip_install("gamma");
+    let lock = bench.lock("b", &[("alpha", "2.0")]);
+    bench.sync(&lock, &["--dry-run", "-o", "p.json"]).ok();
+    bench.scratch.rvenv(&["apply", "p.json"]).ok();
+    applied_already(&bench.scratch);
+    bench.pip_install("delta");
+    let said = refuse(&bench.scratch);
+    assert!(said.contains("`delta 1.0` was installed since"), "{said}");
+    bench.pip(&["uninstall", "-q", "-y", "delta"]);
+    applied_already(&bench.scratch);
+    bench.pip_install("beta");
+    refuse(&bench.scratch);
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::caller::{Compilation, RunTerms};
-use rvenv::environment::{self, Checker};
+use rvenv::environment::{self, Checker, Fit, Outcome};
 use rvenv::render::escape;
 use rvenv::saved_plan::{Need, WheelPlaces};
 use rvenv_journal::{Digest, Parents, Plan, Publication, Target};
@@ -41,8 +41,16 @@ impl Session<'_> {
         };
         let before = self.before(plan.target());
         let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
-        self.tell(&outcome, OsStr::new(plan.target()), "as planned");
-        self.tell_other_versions(outcome.plan());
+        let is_nothing = plan.publication() == Publication::Nothing;
+        if matches!(outcome, Outcome::NoChanges(_)) && !is_nothing {
+            let shown = escape(plan.target());
+            self.terminal.story(&format!(
+                "The plan is applied to `{shown}` already: no changes"
+            ));
+        } else {
+            self.tell(&outcome, OsStr::new(plan.target()), "as planned");
+            self.tell_other_versions(outcome.plan());
+        }
         let changed = before.map(|before| self.changed(before, &outcome));
         self.report(changed.into_iter().collect())?;
         Ok(Exit::Done)
@@ -64,17 +72,18 @@ impl Session<'_> {
         let fits = self.during("Comparing with what exists", |_| {
             environment::check_saved(&self.fs, cache, plan, permissions)
         });
-        fits.map_err(|error| of_run(&error, self.signals.terminated(), Recovery::default()))?;
+        let fit =
+            fits.map_err(|error| of_run(&error, self.signals.terminated(), Recovery::default()))?;
         if self.json {
             self.terminal.json(&plan.to_json())?;
         }
         let shown = escape(plan.target());
-        self.terminal.story(&match plan.publication() {
-            Publication::Nothing => format!("`{shown}` is as planned: nothing to apply"),
-            Publication::Put | Publication::Replace | Publication::Merge | Publication::Refill => {
-                let file = word(&args.plan_file.to_string_lossy());
-                format!("The plan fits `{shown}`. Apply it with `rvenv apply {file}`")
-            }
+        let is_done = fit == Fit::IsApplied || plan.publication() == Publication::Nothing;
+        self.terminal.story(&if is_done {
+            format!("`{shown}` is as planned: nothing to apply")
+        } else {
+            let file = word(&args.plan_file.to_string_lossy());
+            format!("The plan fits `{shown}`. Apply it with `rvenv apply {file}`")
         });
         Ok(Exit::Done)
     }

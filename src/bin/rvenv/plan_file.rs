@@ -138,10 +138,15 @@ impl Out {
 }
 
 /// Reads a saved plan from a file, a pipe or standard input, up to the size that a plan may have.
-pub(crate) fn read(given: &Path, signals: &Signals) -> Result<Vec<u8>, CliError> {
+/// `waits` is called once where no byte comes for a while.
+pub(crate) fn read(
+    given: &Path,
+    signals: &Signals,
+    waits: &mut dyn FnMut(),
+) -> Result<Vec<u8>, CliError> {
     let is_standard = given.as_os_str() == STANDARD;
     let shown = shown_input(given);
-    let bytes = system::read(given, signals).map_err(|error| {
+    let bytes = system::read(given, signals, waits).map_err(|error| {
         let message = format!("cannot read the plan from {shown}");
         if signals.any() {
             return CliError::new(interruption(signals.terminated()), message).because(&error);
@@ -176,12 +181,17 @@ pub(crate) fn shown_input(given: &Path) -> String {
 
 fn not_saved(noun: &str, given: &Path, error: &io::Error) -> CliError {
     let shown = escape(&given.to_string_lossy());
-    CliError::new(
-        Code::NotSaved,
-        format!("cannot save the {noun} to `{shown}`"),
-    )
-    .because(error)
-    .hint("name a file in an existing, writable directory")
+    let is_full = matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    );
+    let message = format!("cannot save the {noun} to `{shown}`");
+    let told = CliError::new(Code::NotSaved, message).because(error);
+    told.hint(if is_full {
+        "make room on that filesystem, or name a file on another one"
+    } else {
+        "name a file in an existing, writable directory"
+    })
 }
 
 fn directory_of(file: &Path) -> &Path {

@@ -113,3 +113,28 @@ fn with_as_much_room_as_is_wanted_it_succeeds() {
     let words = ["create", "-p", python.path.to_str().unwrap(), "small/E"];
     scratch.rvenv(&words).ok();
 }
+
+#[test]
+fn a_plan_for_which_there_is_no_room_is_not_saved_and_room_is_the_way_out() {
+    if !is_among_mounts(
+        module_path!(),
+        "a_plan_for_which_there_is_no_room_is_not_saved_and_room_is_the_way_out",
+    ) {
+        return;
+    }
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::cold();
+    let small = scratch.path("small");
+    std::fs::create_dir(&small).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=8k", "tmpfs"];
+    ended(Command::new("mount").args(mount).arg(&small)).ok();
+    let python = python.path.to_str().unwrap();
+    let said = scratch.rvenv(&["plan", "E", "-p", python, "-o", "small/plan.json"]);
+    let said = Ended::failed(said, 1);
+    assert!(said.starts_with("error[not-saved]: "), "{said}");
+    assert!(
+        said.contains("hint: make room on that filesystem"),
+        "{said}"
+    );
+    assert_eq!(names(&small), [""; 0], "{said}");
+}

@@ -4,7 +4,7 @@
 //! one needs root. Read next: `streams.rs`, where standard output fails.
 
 use std::fs::{self, File, Permissions};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -111,7 +111,7 @@ fn a_device_is_written_into() {
         "error[not-saved]: cannot save the plan to `full`\n  \
          caused by: No space left on device (os error 28)\n  \
          a part of the plan may have been written\n\
-         hint: name a file in an existing, writable directory\n"
+         hint: make room on that filesystem, or name a file on another one\n"
     );
     assert_eq!(names(&scratch), ["full", "null"]);
 }
@@ -232,8 +232,13 @@ fn a_plan_is_applied_from_standard_input_and_from_a_pipe() {
     let scratch = lab();
     let plan = expected(&scratch);
     let path = fifo(&scratch);
-    // The command waits for the writer, which waits for the command.
-    let child = start(&scratch, &["apply", "fifo"], Stdio::null());
+    // The command waits for the writer, which waits for the message of the command.
+    let mut child = start(&scratch, &["apply", "fifo"], Stdio::null());
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut waits = String::new();
+    said.read_line(&mut waits).unwrap();
+    assert_eq!(waits, "Waiting for a plan from `fifo`\n");
+    child.stderr = Some(said.into_inner());
     let mut writer = File::options().write(true).open(path).unwrap();
     writer.write_all(plan.as_bytes()).unwrap();
     drop(writer);

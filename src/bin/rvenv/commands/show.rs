@@ -23,7 +23,11 @@ impl Session<'_> {
 
     /// Reads a saved plan.
     pub(super) fn saved_plan(&self, given: &std::path::Path) -> Result<Plan, CliError> {
-        let bytes = plan_file::read(given, &self.signals)?;
+        let bytes = plan_file::read(given, &self.signals, &mut || {
+            let from = plan_file::shown_input(given);
+            self.terminal
+                .story(&format!("Waiting for a plan from {from}"));
+        })?;
         Plan::from_json(&bytes)
             .map_err(|error| of_plan_file(&plan_file::shown_input(given), &error))
     }

@@ -59,7 +59,11 @@ pub(super) fn write_into(document: Document<'_>, at: &Path, _signals: &Signals) 
 }
 
 /// Reads a plan from a file or standard input.
-pub(super) fn read(given: &Path, _signals: &Signals) -> io::Result<Vec<u8>> {
+pub(super) fn read(
+    given: &Path,
+    _signals: &Signals,
+    _waits: &mut dyn FnMut(),
+) -> io::Result<Vec<u8>> {
     let mut file: Box<dyn Read> = if given.as_os_str() == STANDARD {
         Box::new(io::stdin())
     } else {

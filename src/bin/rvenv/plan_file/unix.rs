@@ -24,6 +24,8 @@ const PAUSE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
+/// After how many of these a message says what is waited for.
+const PAUSES_MAX: u32 = 10;
 /// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;
 const ACCESS_LIST: &str = "system.posix_acl_access";
@@ -197,8 +199,33 @@ fn wait(file: &File, what: PollFlags, signals: &Signals) -> io::Result<()> {
 }
 
 /// Reads a plan from a file, a pipe or standard input; a signal ends the wait.
-pub(super) fn read(given: &Path, signals: &Signals) -> io::Result<Vec<u8>> {
-    read_patiently(&open_input(given)?, signals)
+pub(super) fn read(
+    given: &Path,
+    signals: &Signals,
+    waits: &mut dyn FnMut(),
+) -> io::Result<Vec<u8>> {
+    let file = open_input(given)?;
+    // This also waits for the first writer of a pipe.
+    if !is_ready(&file, signals)? {
+        waits();
+    }
+    read_patiently(&file, signals)
+}
+
+/// Whether there is something to read before a user would wonder.
+fn is_ready(file: &File, signals: &Signals) -> io::Result<bool> {
+    for _ in 0..PAUSES_MAX {
+        let mut ready = [PollFd::new(file, PollFlags::IN)];
+        match poll(&mut ready, Some(&PAUSE)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        }
+        if signals.any() {
+            return Err(interrupted());
+        }
+    }
+    Ok(false)
 }
 
 fn open_input(given: &Path) -> io::Result<File> {
@@ -216,7 +243,6 @@ fn read_patiently(mut file: &File, signals: &Signals) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut piece = vec![0; 1 << 16];
     loop {
-        // This also waits for the first writer of a pipe.
         wait(file, PollFlags::IN, signals)?;
         match file.read(&mut piece) {
             Ok(0) => return Ok(bytes),

@@ -20,6 +20,8 @@ use crate::world::World;
 
 mod files;
 
+pub(crate) use files::skipped;
+
 /// What the variables begin with.
 const PREFIX: &str = "RVENV_";
 

@@ -233,3 +233,40 @@ fn a_file_that_is_no_toml_is_named_by_its_line_and_not_quoted() {
     assert!(said.contains("rvenv.toml`: line 2: "), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn files_that_do_not_count_are_named_with_the_reason() {
+    let scratch = scratch();
+    let none = rvenv(&scratch, &["config"], &[]);
+    assert_eq!(none.stderr, "");
+    fs::create_dir_all(scratch.path("deep/rvenv.toml")).unwrap();
+    fs::write(scratch.path("deep/pyproject.toml"), "[tool.rvenv\n").unwrap();
+    of_project(&scratch, "wait = 7\n");
+    // A table of others, or none at all, is nothing to name.
+    fs::write(scratch.path("pyproject.toml"), "[tool.other\n").unwrap();
+    let config = |words: &[&str]| {
+        let mut command = scratch.command(words);
+        ended(command.current_dir(scratch.path("deep")))
+    };
+    let said = config(&["config"]);
+    let deep = scratch.path("deep").display().to_string();
+    let expected = format!(
+        "warning: skipped `{deep}/rvenv.toml`: it is no regular file\n\
+         warning: skipped `{deep}/pyproject.toml`: it is no valid TOML\n"
+    );
+    assert_eq!(said.stderr, expected);
+    let wait = said.stdout.lines().find(|line| line.starts_with("wait "));
+    assert!(wait.unwrap().contains(" 7 "), "{}", said.stdout);
+    let said: serde_json::Value =
+        serde_json::from_str(&config(&["config", "--json"]).ok()).unwrap();
+    assert_eq!(said["skipped"][1]["why"], "it is no valid TOML");
+    if lchown(scratch.path("rvenv.toml"), Some(65534), None).is_err() {
+        println!("skipped: only root may give a file away");
+        return;
+    }
+    let said = config(&["config"]).stderr;
+    assert!(
+        said.contains("/rvenv.toml`: it belongs to user 65534\n"),
+        "{said}"
+    );
+}

@@ -111,6 +111,11 @@ impl CliError {
         self
     }
 
+    /// The innermost cause, else the message.
+    pub(crate) fn reason(&self) -> String {
+        self.causes.last().unwrap_or(&self.message).clone()
+    }
+
     /// Whether the failure contains these words of the system.
     pub(crate) fn tells(&self, words: &str) -> bool {
         let mut texts = self.causes.iter().chain(&self.details);

@@ -20,6 +20,17 @@ pub(super) struct Settings {
     /// The version of this form.
     format: u64,
     settings: Vec<SettingJson>,
+    /// Files that are where settings are looked for, and do not count.
+    skipped: Vec<SkippedJson>,
+}
+
+/// A file that does not count.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct SkippedJson {
+    path: String,
+    /// Why, in words that may change.
+    why: String,
 }
 
 /// A setting, and where its value comes from.
@@ -53,12 +64,25 @@ impl Session<'_> {
             None => SettingJson::default(key, &command),
         };
         let settings: Vec<SettingJson> = SETTINGS.iter().map(|one| of(one.key)).collect();
+        let skipped = settings::skipped(self.world).into_iter();
+        let skipped = skipped.map(|(path, why)| SkippedJson {
+            path: path.to_string_lossy().into_owned(),
+            why,
+        });
+        let skipped: Vec<SkippedJson> = skipped.collect();
         if self.json {
-            let format = 1;
+            self.terminal.json(&json_of(&Settings {
+                format: 1,
+                settings,
+                skipped,
+            }))?;
+            return Ok(Exit::Done);
+        }
+        self.terminal.data(&text(&settings))?;
+        for SkippedJson { path, why } in &skipped {
+            let (path, why) = (escape(path), escape(why));
             self.terminal
-                .json(&json_of(&Settings { format, settings }))?;
-        } else {
-            self.terminal.data(&text(&settings))?;
+                .escaped_warning(&format!("skipped `{path}`: {why}"));
         }
         Ok(Exit::Done)
     }

@@ -47,6 +47,42 @@ pub(super) fn read(world: &World) -> Result<Vec<Found>, CliError> {
     Ok(found)
 }
 
+/// The files that [`read`] passes over although they are where settings are looked for, and why.
+pub(crate) fn skipped(world: &World) -> Vec<(PathBuf, String)> {
+    let cwd = world.cwd.as_deref();
+    let dirs = cwd.into_iter().flat_map(Path::ancestors);
+    let own = world.surroundings.config_dir.as_ref();
+    let own = own.map(|dir| dir.join("rvenv").join(NAME));
+    let named = dirs.flat_map(|dir| [dir.join(NAME), dir.join(PROJECT)]);
+    let mut skipped = Vec::new();
+    for path in named.chain(own) {
+        let is_project = path.file_name().is_some_and(|name| name == PROJECT);
+        match text(&path) {
+            Ok(Some(text)) if is_project => {
+                // A nearer file counts, and one without a table for rvenv has no settings.
+                let is_toml = toml::from_str::<Table>(&text).is_ok();
+                let may_have = text.contains("tool.rvenv");
+                if may_have && !is_toml {
+                    skipped.push((path, "it is no valid TOML".to_owned()));
+                }
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => skipped.extend(why_passed_over(&path).map(|why| (path, why))),
+            Err(error) => skipped.push((path, error.reason())),
+        }
+    }
+    skipped
+}
+
+/// Why a file that exists has no text.
+fn why_passed_over(path: &Path) -> Option<String> {
+    let meta = std::fs::metadata(path).ok()?;
+    if !meta.is_file() {
+        return Some("it is no regular file".to_owned());
+    }
+    other_owner(&meta).map(|owner| format!("it belongs to user {owner}"))
+}
+
 /// The nearest file of a project that has settings, in or above the working directory.
 fn of_project(world: &World) -> Result<Option<(PathBuf, Table)>, CliError> {
     let cwd = world.cwd.as_deref();
@@ -80,7 +116,7 @@ fn tool_table(text: &str) -> Option<Table> {
 /// The text of a file, if it exists and is the user's own or root's.
 fn text(path: &Path) -> Result<Option<String>, CliError> {
     match std::fs::metadata(path) {
-        Ok(meta) if meta.is_file() && is_own(&meta) => {}
+        Ok(meta) if meta.is_file() && other_owner(&meta).is_none() => {}
         Ok(_) | Err(_) => return Ok(None),
     }
     // The author of a checkout may put a file of any size there, or exchange it for a FIFO.
@@ -97,15 +133,17 @@ fn unreadable(path: &Path) -> CliError {
     CliError::new(Code::BadSetting, message)
 }
 
+/// The owner, if that is neither the user nor root.
 #[cfg(unix)]
-fn is_own(meta: &std::fs::Metadata) -> bool {
+fn other_owner(meta: &std::fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
-    meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw()
+    let owner = meta.uid();
+    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
 }
 
 #[cfg(not(unix))]
-fn is_own(_meta: &std::fs::Metadata) -> bool {
-    true
+fn other_owner(_meta: &std::fs::Metadata) -> Option<u32> {
+    None
 }
 
 fn parsed(path: &Path, text: &str) -> Result<Table, CliError> {

@@ -35,9 +35,24 @@ pub struct Leftovers {
     /// Why the first of them in path order stayed; a directory that stays only because of its
     /// contents does not count here.
     pub first: Option<FsError>,
+    /// Another user who owns the directory in which the first is, or the first itself.
+    pub owner: Option<u32>,
     /// Whether the observer stopped the deletion: then there may be more, all of it trash that the
     /// next run deletes.
     pub stopped: bool,
+}
+
+impl Leftovers {
+    /// Why the first entry stayed, in words: the error, and who else owns its directory or itself.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        let owner = self.owner;
+        let owner = owner.map_or_else(String::new, |user| {
+            format!("; it, or its directory, belongs to user {user}")
+        });
+        Some(format!("{first}: {}{owner}", first.source))
+    }
 }
 
 /// Deletes a directory and everything in it, as far as possible.
@@ -53,6 +68,7 @@ pub(crate) fn remove_watched(fs: &dyn Fs, at: NameInDir<'_>, watch: &dyn Watch) 
     let failed = |error| Leftovers {
         count: 1,
         first: Some(error),
+        owner: other_owner(fs, at),
         stopped: false,
     };
     match open_to_empty(fs, at) {
@@ -78,6 +94,15 @@ fn open_to_empty(fs: &dyn Fs, at: NameInDir<'_>) -> Result<Dir, FsError> {
         }
         opened => opened,
     }
+}
+
+/// Another user who owns the directory of an entry, or the entry itself: usually the reason why the
+/// entry stays.
+fn other_owner(fs: &dyn Fs, at: NameInDir<'_>) -> Option<u32> {
+    let above = fs.meta_of(at.dir).ok();
+    let own = fs.meta(at.dir, at.name).ok().flatten();
+    let owners = [above, own].into_iter().flatten().map(|meta| meta.owner);
+    owners.into_iter().find(|owner| *owner != fs.user())
 }
 
 /// A directory to empty and remove.
@@ -165,6 +190,7 @@ struct Queue {
 struct Left {
     count: u64,
     first: Option<(Vec<OsString>, FsError)>,
+    owner: Option<u32>,
 }
 
 /// A thread that panicked must not make another thread panic while it deletes.
@@ -195,13 +221,18 @@ impl<'a> Removal<'a> {
 
     fn run(self) -> Leftovers {
         scope(|scope| self.work(scope));
-        let Left { count, first } = self
+        let Left {
+            count,
+            first,
+            owner,
+        } = self
             .left
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         Leftovers {
             count,
             first: first.map(|(_, error)| error),
+            owner,
             stopped: self.stopped.into_inner(),
         }
     }
@@ -421,6 +452,8 @@ impl<'a> Removal<'a> {
         left.count += 1;
         if left.first.as_ref().is_none_or(|(first, _)| path < *first) {
             left.first = Some((path, error));
+            let dir = task.dir().ok();
+            left.owner = dir.and_then(|dir| other_owner(self.fs, dir.at(&task.name)));
         }
         Fate::Stays
     }

@@ -33,6 +33,8 @@ pub struct Generation {
     pub time: Option<Time>,
     /// Why its record does not count, as for a generation of another user; `None` if it does.
     pub fault: Option<String>,
+    /// The owner of its record, if that is another user: only that user can use it.
+    pub owner: Option<u32>,
     /// Whether it is not what a publication replaced, but what one had put there before it was
     /// undone. It never was decided to be good, so a rollback passes it over.
     pub is_undone: bool,
@@ -112,6 +114,9 @@ fn look(home: &TransactionDir<'_>, number: u32) -> Result<Generation, FsError> {
         plan: record.as_ref().map(|record| record.plan),
         time: meta.filter(|_| record.is_some()).map(|meta| meta.mtime),
         fault,
+        owner: meta
+            .map(|meta| meta.owner)
+            .filter(|owner| *owner != home.fs.user()),
         record,
         within: Arc::default(),
     })

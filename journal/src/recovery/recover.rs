@@ -6,6 +6,7 @@
 //!
 //! Read next: `recovery/decide.rs` (the table), `settle.rs` (the execution).
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,8 @@ pub struct Recovered {
     pub ending: Ending,
     /// Names of the engine that no journal owns and that are not empty; they were left alone.
     pub orphans: Vec<String>,
+    /// Why those of the orphans that the engine created could not be deleted, by their names.
+    pub undeleted: BTreeMap<String, String>,
     /// How many leftovers of earlier runs were deleted.
     pub tidied: u64,
 }
@@ -217,6 +220,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
         upshot,
         ending,
         orphans: tidied.orphans,
+        undeleted: tidied.undeleted,
         tidied: tidied.count,
     })
 }
@@ -457,6 +461,8 @@ struct Tidied {
     count: u64,
     /// Those that were left alone, because nothing proves that the engine created them.
     orphans: Vec<String>,
+    /// Why the engine's own among them could not be deleted.
+    undeleted: BTreeMap<String, String>,
     /// Whether the observer stopped a deletion.
     is_stopped: bool,
 }
@@ -502,7 +508,11 @@ fn tidy_home(
             match stage_claim::delete(home, token, target.watch) {
                 Leftovers { stopped: true, .. } => tidied.is_stopped = true,
                 Leftovers { count: 0, .. } => tidied.count += 1,
-                Leftovers { .. } => left.push(names.stage(token)),
+                leftovers @ Leftovers { .. } => {
+                    let name = names.stage(token);
+                    tidied.undeleted.extend(undeleted(home, &name, &leftovers));
+                    left.push(name);
+                }
             }
         } else if stage_claim::remove_if_empty(home, token) {
             tidied.count += 1;
@@ -517,12 +527,25 @@ fn tidy_home(
             // It remains trash until a run has time to delete it.
             Leftovers { stopped: true, .. } => tidied.is_stopped = true,
             Leftovers { count: 0, .. } => tidied.count += 1,
-            Leftovers { .. } => left.push(name),
+            leftovers @ Leftovers { .. } => {
+                tidied.undeleted.extend(undeleted(home, &name, &leftovers));
+                left.push(name);
+            }
         }
     }
     let orphans = left.into_iter().map(|name| home.shown(name));
     tidied.orphans.extend(orphans);
     Ok(())
+}
+
+/// Why something of the engine's own stays, if that is known.
+fn undeleted(
+    home: &TransactionDir<'_>,
+    name: &str,
+    leftovers: &Leftovers,
+) -> Option<(String, String)> {
+    let why = leftovers.why()?;
+    Some((home.shown(name.to_owned()), why))
 }
 
 /// Deletes trash whose name contains its identity: another user can create a name, but not an

@@ -45,10 +45,16 @@ impl Terminal {
         }
         self.tell_stopped(&recovered.ending.leftovers);
         for orphan in recovered.orphans.iter().take(ORPHANS_MAX) {
-            let orphan = escape(orphan);
-            self.story(&format!(
-                "Left `{orphan}` alone: no journal owns it; delete it if it is not needed"
-            ));
+            let shown = escape(orphan);
+            self.story(&match recovered.undeleted.get(orphan) {
+                Some(why) => {
+                    let why = escape(why);
+                    format!("Left `{shown}`, which could not be deleted: {why}")
+                }
+                None => format!(
+                    "Left `{shown}` alone: no journal owns it; delete it if it is not needed"
+                ),
+            });
         }
         let more = recovered.orphans.len().saturating_sub(ORPHANS_MAX);
         if more > 0 {
@@ -86,13 +92,14 @@ impl Terminal {
                 "Left the directory `{path}`, which is empty now and could not be moved"
             ));
         }
-        if let Some(why) = &ending.leftovers.first {
-            let count = counted(ending.leftovers.count, "entry");
-            let source = escape(&why.source.to_string());
+        let leftovers = &ending.leftovers;
+        if let (Some(first), Some(why)) = (&leftovers.first, leftovers.why()) {
+            let count = counted(leftovers.count, "entry");
+            let why = escape(&why);
             self.story(&format!(
-                "{count} of what was replaced could not be deleted: {why}: {source}"
+                "{count} of what was replaced could not be deleted: {why}"
             ));
-            if let Some(forbidden) = forbidden(&why.source) {
+            if let Some(forbidden) = forbidden(&first.source) {
                 self.story(&format!("  {forbidden}"));
             }
             self.story(&format!(

@@ -7,7 +7,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::machine::{Ended, tree};
+use crate::machine::{Ended, ended, tree};
 use crate::sandbox::{self, Sandbox};
 
 /// An environment `E` with three generations of its configuration.
@@ -222,4 +222,50 @@ fn the_status_of_an_environment_says_what_it_is() {
         .rvenv(&["status", moved.to_str().unwrap()])
         .ok();
     assert!(text.contains("health: moved at a glance"), "{text}");
+}
+
+#[test]
+fn a_reader_learns_whose_a_generation_is() {
+    let Some(sandbox) = sandbox::sandbox_for_all() else {
+        return;
+    };
+    sandbox.verb("create", &["E"]).ok();
+    sandbox
+        .verb("create", &["E", "--prompt", "p", "--keep"])
+        .ok();
+    // Makes the program and the cache of the other user.
+    drop(sandbox.as_other_user(&["status"]));
+    let mut reader = sandbox.scratch.program("setpriv".as_ref(), "022");
+    reader
+        .env("RVENV_CACHE_DIR", sandbox.path("../cache-of-other"))
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(sandbox.path("../tools/rvenv"))
+        .args(["generations", "E"]);
+    let said = ended(&mut reader).ok();
+    let expected = "it belongs to user 0, who alone can look at it and bring it back";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn what_files_of_another_user_keep_from_being_deleted_is_named_with_the_user() {
+    let Some(sandbox) = sandbox::sandbox_for_all() else {
+        return;
+    };
+    ended(&mut sandbox.as_other_user(&["create", "other/E"])).ok();
+    let deep = sandbox.path("other/E/deep");
+    fs::create_dir(&deep).unwrap();
+    fs::write(deep.join("of root"), "").unwrap();
+    let cleared = ended(&mut sandbox.as_other_user(&["create", "other/E", "--clear"]));
+    let owner = "; it, or its directory, belongs to user 0\n";
+    assert!(cleared.stderr.contains(owner), "{cleared:?}");
+    cleared.ok();
+    // The next change names it again.
+    let again = ended(&mut sandbox.as_other_user(&["create", "other/E", "--clear"])).stderr;
+    let line = again.lines().find(|line| line.contains(".trash-"));
+    let line = line.unwrap_or_else(|| panic!("{again}"));
+    assert!(
+        line.contains("`, which could not be deleted: cannot remove "),
+        "{line}"
+    );
+    assert!(line.ends_with(owner.trim_end()), "{line}");
 }

@@ -303,10 +303,12 @@ fn kept(
         Sizes::Unknown => Ok(None),
     };
     let contents = Contents::of(generation, target);
-    let fault = generation
-        .fault
-        .as_ref()
-        .map(|why| format!("its record counts for nothing: {why}"));
+    let fault = generation.fault.as_ref().map(|why| match generation.owner {
+        Some(user) => {
+            format!("it belongs to user {user}, who alone can look at it and bring it back")
+        }
+        None => format!("its record counts for nothing: {why}"),
+    });
     let unreadable = contents.as_ref().err().or(size.as_ref().err());
     let unreadable = fault.or_else(|| unreadable.map(|error| error.source.to_string()));
     let size = size.ok().flatten();

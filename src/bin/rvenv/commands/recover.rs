@@ -108,19 +108,35 @@ struct RecoveredJson {
     generation: Option<u32>,
     /// Names beside the target that no journal owns; they were left alone.
     orphans: Vec<String>,
+    /// Those of them that rvenv created and could not delete.
+    undeleted: Vec<Undeleted>,
     /// How many leftovers of earlier runs were deleted.
     tidied: u64,
+}
+
+/// A leftover that could not be deleted.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Undeleted {
+    name: String,
+    /// Why, in words that may change.
+    why: String,
 }
 
 impl RecoveredJson {
     fn of(path: String, recovered: &Recovered) -> Self {
         let story = advice::recovered(recovered.upshot);
+        let undeleted = recovered.undeleted.iter().map(|(name, why)| Undeleted {
+            name: name.clone(),
+            why: why.clone(),
+        });
         Self {
             path,
             was_open: story.is_some(),
             story,
             generation: recovered.ending.kept.as_ref().map(|kept| kept.generation),
             orphans: recovered.orphans.clone(),
+            undeleted: undeleted.collect(),
             tidied: recovered.tidied,
         }
     }

@@ -55,5 +55,5 @@ pub use crate::transaction::discard::DiscardError;
 pub use crate::transaction::failures::PublishError;
 pub use crate::transaction::preconditions::{Stale, stale, stale_inputs};
 pub use crate::transaction::prepared::Prepared;
-pub use crate::transaction::removal::RemoveError;
+pub use crate::transaction::removal::{RemoveError, check_removal};
 pub use crate::transaction::staged::Staged;

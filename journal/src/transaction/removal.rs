@@ -18,6 +18,7 @@ use crate::base::digest::Digest;
 use crate::fs::error_place::DiskError;
 use crate::place::names::JournalName;
 use crate::place::record::{Act, Form, Origin, Record, Step, Steps};
+use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 use crate::plan::node::Mode;
 use crate::staging::build::StageCounts;
@@ -42,6 +43,22 @@ pub enum RemoveError {
     Publish(#[from] PublishFailed),
 }
 
+/// Whether a target can be taken away: it exists, and nothing is mounted in it. Writes nothing.
+///
+/// # Errors
+/// See [`RemoveError`].
+pub fn check_removal(target: &Target<'_>) -> Result<(), RemoveError> {
+    let disk = PrepareError::disk(target.path());
+    if target.meta().map_err(disk)?.is_none() {
+        return Err(RemoveError::Absent(target.path().to_path_buf()));
+    }
+    if let Some(mount) = mounted(target).map_err(disk)? {
+        let target = target.path().to_path_buf();
+        return Err(PrepareError::Mounted { target, mount }.into());
+    }
+    Ok(())
+}
+
 impl<'a> Ready<'a> {
     /// Takes the target away; once that is settled it is deleted, or kept as a generation.
     ///
@@ -53,13 +70,7 @@ impl<'a> Ready<'a> {
     pub fn remove(self, terms: Terms) -> Result<Published<'a>, RemoveError> {
         let target = self.locks.target();
         let disk = PrepareError::disk(target.path());
-        if target.meta().map_err(disk)?.is_none() {
-            return Err(RemoveError::Absent(target.path().to_path_buf()));
-        }
-        if let Some(mount) = mounted(target).map_err(disk)? {
-            let target = target.path().to_path_buf();
-            return Err(PrepareError::Mounted { target, mount }.into());
-        }
+        check_removal(target)?;
         let generation = next_generation(target)?;
         // The identity that a rename keeps.
         target.fs.pin(&target.parent, &target.name).map_err(disk)?;

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use rvenv_journal::raw::{DiskError, Ending, Form};
+use rvenv_journal::raw::{DiskError, Ending, Form, check_removal};
 use rvenv_journal::{Parents, Retention, Target, Terms, generations};
 
 use super::policies::check_clearable;
@@ -31,10 +31,11 @@ pub struct Removed {
 /// Looks at what [`remove`] would remove; writes nothing.
 ///
 /// # Errors
-/// See [`PlanFailed`]; an environment that must not be removed is refused here as there.
-pub fn look_at_removed(run: &Run<'_>, path: &Path) -> Result<Contents, PlanFailed> {
-    let target = Target::open(run.fs, path, Parents::Require)?;
-    removable(run, &target)
+/// See [`RunFailed`]; an environment that must not or cannot be removed is refused here as there.
+pub fn look_at_removed(run: &Run<'_>, path: &Path) -> Result<Contents, RunFailed> {
+    let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
+    check_removal(&target)?;
+    Ok(removable(run, &target)?)
 }
 
 /// Removes an environment in one rename, and then deletes or keeps it.

@@ -60,9 +60,7 @@ impl Session<'_> {
         };
         let before = self.before(env_dir);
         if args.dry_run {
-            let contents = self.run(&run, &terms, |run| {
-                Ok(environment::look_at_removed(run, path)?)
-            })?;
+            let contents = self.run(&run, &terms, |run| environment::look_at_removed(run, path))?;
             let done = if args.keep {
                 "remove and keep"
             } else {

@@ -3,6 +3,7 @@
 //! Promises that every error is printed here, with the state of what the command may change.
 //! Read next: `args.rs` for the command line, `commands.rs` for the commands.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::Parser as _;
@@ -118,7 +119,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Lock(_)
-        | Command::Python(_) => tell_cache(session),
+        | Command::Python(_)
+        | Command::Cache(CacheCommand::Dir) => tell_cache(session),
         // These need no cache, or (`cache`) report more about it themselves.
         Command::Rollback(_)
         | Command::Remove(_)
@@ -175,10 +177,16 @@ fn tell_cache(session: &Session<'_>) {
     let Err(why) = cache.dir() else { return };
     let shown = escape(&why.to_string());
     let Some(mend) = private_by(&why) else {
-        // An example is root with the home of another user: nothing is wrong there.
-        session
-            .terminal
-            .detail(&format!("no cache is used: {shown}"));
+        let why = why
+            .source()
+            .map(|cause| format!(": {}", escape(&cause.to_string())));
+        let text = format!("no cache is used: {shown}{}", why.unwrap_or_default());
+        if session.world.names_cache() {
+            session.terminal.escaped_warning(&text);
+        } else {
+            // An example is root with the home of another user: nothing is wrong there.
+            session.terminal.detail(&text);
+        }
         return;
     };
     session.terminal.escaped_warning(&format!(

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::ops::Deref;
 
-use rvenv::host::{CacheUnusable, Host, HostError};
+use rvenv::host::{CACHE_VARIABLE, CacheUnusable, Host, HostError};
 
 use crate::advice::{CliError, Code, chmod};
 
@@ -32,6 +32,13 @@ impl World {
     /// resolved by its text alone.
     pub(crate) fn env_dir(&self, given: &OsStr) -> Result<String, CliError> {
         self.0.env_dir(given).map_err(|error| usage(&error))
+    }
+
+    /// Whether the user named the cache.
+    pub(crate) fn names_cache(&self) -> bool {
+        let environment = &self.0.surroundings.environment;
+        let mut found = environment.iter().filter(|(key, _)| key == CACHE_VARIABLE);
+        found.any(|(_, path)| !path.is_empty())
     }
 
     /// Whether the working directory is this directory or in it.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::help;
 use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolver};
-use crate::sandbox::fifo;
+use crate::sandbox::{fifo, sandbox_for_all};
 
 /// A scratch directory with an environment `E`, a plan of it, and an interpreter that answers as a
 /// script does.
@@ -204,4 +204,40 @@ fn a_file_in_place_of_the_usual_cache_costs_no_environment() {
     let said = run(&["cache", "clear"]).failed(3);
     assert!(said.contains("cannot open the cache"), "{said}");
     assert_eq!(fs::read(&usual).unwrap(), b"mine");
+}
+
+/// Without a word about it, each environment would be made without a cache, and so slowly.
+#[test]
+fn a_named_cache_that_cannot_be_opened_is_named() {
+    let Some(sandbox) = sandbox_for_all() else {
+        return;
+    };
+    drop(sandbox.as_other_user(&["status"]));
+    let closed = sandbox.path("../closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let closed = closed.canonicalize().unwrap();
+    let said = |words: &[&str]| {
+        let mut reader = sandbox.scratch.program("setpriv".as_ref(), "022");
+        reader
+            .env("RVENV_CACHE_DIR", &closed)
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(sandbox.path("../tools/rvenv"))
+            .args(words);
+        let said = ended(&mut reader);
+        assert_eq!(said.code, Some(0), "{words:?}: {said:?}");
+        said.stderr
+    };
+    let python = sandbox.path_of_python();
+    let warning = format!(
+        "warning: no cache is used: cannot open the cache `{}`: Permission denied",
+        closed.display()
+    );
+    for words in [
+        &["cache", "dir"][..],
+        &["create", "other/E", "--without-pip", "-p", python],
+    ] {
+        let said = said(words);
+        assert!(said.starts_with(&warning), "{words:?}: {said}");
+    }
 }

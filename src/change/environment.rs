@@ -111,6 +111,9 @@ pub struct Run<'a> {
     pub interrupted: &'a dyn Fn() -> bool,
     /// Observes deletions, which may take long, and can stop them.
     pub watch: &'a dyn Watch,
+    /// Called with the target once it is locked and recovered, before it is changed; again if the
+    /// lock was taken again.
+    pub locked: &'a dyn Fn(&Target<'_>),
     /// Called with what a recovery did, before anything else happens.
     pub recovered: &'a dyn Fn(&Recovered),
     /// Called when a plan is made again with copies, because the filesystem has no symbolic links.
@@ -444,6 +447,9 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
     }
     // The wait for the lock is over.
     (run.phase)(Phase::Reading);
+    if let Ok((ready, _)) = &locked {
+        (run.locked)(ready.target());
+    }
     locked.map_err(|error| {
         let busy = matches!(error, ReadyError::Lock(LockError::Busy { .. }));
         if busy && (run.interrupted)() {

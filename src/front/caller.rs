@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rvenv_journal::raw::{Unwatched, Watch};
-use rvenv_journal::{Durability, Fs, LinkMode, Patience, Recovered, Retention, StageFailed};
+use rvenv_journal::{
+    Durability, Fs, LinkMode, Patience, Recovered, Retention, StageFailed, Target,
+};
 
 use super::host::Host;
 use crate::build::checks::{self, Check, CheckFailed, EnvAt};
@@ -109,6 +111,8 @@ pub struct RunTerms<'a> {
     pub permissions: Permissions<'a>,
     /// The health check, if one is wanted.
     pub check: Option<&'a Checker<'a>>,
+    /// Called with the target once it is locked, before it is changed.
+    pub locked: Option<&'a dyn Fn(&Target<'_>)>,
     /// Whether an interpreter may be started to compile what the store no longer has.
     pub compilation: Compilation,
 }
@@ -128,6 +132,7 @@ impl Default for RunTerms<'_> {
                 lost: Lost::Refuse,
             },
             check: None,
+            locked: None,
             compilation: Compilation::Refused,
         }
     }
@@ -198,6 +203,7 @@ impl Caller<'_> {
                 durability: terms.durability,
                 link_mode: terms.link_mode,
                 retention: terms.retention,
+                locked: terms.locked.unwrap_or(&|_| {}),
                 permissions: terms.permissions,
                 check: terms.check,
                 command: terms.command,

@@ -5,16 +5,18 @@
 //! from here, and that data goes to standard output and messages to standard error.
 //! Read next: `dispatch.rs`, which creates one; `commands.rs`.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use rvenv::caller::{Caller, RunTerms};
 use rvenv::environment::{self, Force, Permissions, Run, RunFailed};
+use rvenv::generations::Contents;
 use rvenv::merge::Lost;
 use rvenv::render::{self, Detail};
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::{Durability, LinkMode, Plan, Publication};
+use rvenv_journal::{Durability, LinkMode, Plan, Publication, Target};
 
 use crate::advice::{CliError, of_run};
 use crate::announcer::Announcer;
@@ -36,6 +38,8 @@ pub(crate) struct Session<'a> {
     pub(crate) world: &'a World,
     pub(crate) signals: Signals,
     pub(crate) fs: RealFs,
+    /// What the environment had when it was locked, for the report in JSON.
+    pub(crate) locked: RefCell<Option<Contents>>,
     /// Begun when something is shown for the first time.
     progress: OnceLock<Progress>,
 }
@@ -54,6 +58,7 @@ impl<'a> Session<'a> {
             world,
             signals: Signals::catch(),
             fs: RealFs::new(),
+            locked: RefCell::default(),
             progress: OnceLock::new(),
         }
     }
@@ -153,7 +158,11 @@ impl<'a> Session<'a> {
         work: impl FnOnce(&Run<'_>) -> Result<T, RunFailed>,
     ) -> Result<T, CliError> {
         let announcer = self.announcer(READING);
+        let read = |target: &Target<'_>| {
+            self.locked.replace(Contents::now(target).ok());
+        };
         let terms = RunTerms {
+            locked: self.json.then_some(&read as &dyn Fn(&Target<'_>)),
             command: self.command,
             durability: match args.durability {
                 DurabilityArg::Power => Durability::Power,

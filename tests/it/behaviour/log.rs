@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::symlink;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::machine::ended;
 use crate::sandbox::{self, Sandbox};
@@ -62,7 +62,10 @@ fn each_change_is_in_the_log_with_its_command_and_packages() {
     );
     let said: Value = serde_json::from_str(&log(&sandbox, &["--json"])).unwrap();
     assert_eq!(said["format"], 1);
-    assert_eq!(said["entries"][1]["packages"][0], "- gone 1.0");
+    let gone = json!([{ "name": "gone", "before": "1.0", "after": null }]);
+    let back = json!([{ "name": "gone", "before": null, "after": "1.0" }]);
+    assert_eq!(said["entries"][1]["packages"], gone);
+    assert_eq!(said["entries"][0]["packages"], back);
     assert_eq!(said["entries"][0]["event"], "rolled-back");
     // It is no difference, and a torn entry is left out.
     scratch.rvenv(&["verify", env]).ok();

@@ -4,12 +4,15 @@
 //! for the directories that are no environments.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::machine::{Scratch, any_python};
+use crate::packages::packages_of;
 use crate::trees::{Sameness, compare, look};
 
 /// A scratch directory with the environment `E`.
@@ -153,4 +156,47 @@ fn what_a_link_leads_to_is_removed_by_force_only() {
     assert!(!ended.stderr.contains("warning"), "{ended:?}");
     assert!(!scratch.path("E").exists());
     assert_eq!(beside(&scratch), [] as [&str; 0]);
+}
+
+/// What another process changed while this one waited for the lock is no part of its report.
+#[test]
+fn the_report_begins_with_what_was_there_when_the_lock_was_free() {
+    let Some(scratch) = lab() else { return };
+    let site = packages_of(&scratch.path("E"));
+    let info = site.join("gone-1.0.dist-info");
+    fs::create_dir(&info).unwrap();
+    fs::write(info.join("RECORD"), "gone-1.0.dist-info/RECORD,,\n").unwrap();
+    let (begun, release) = (scratch.path("begun"), scratch.path("release"));
+    // The new environment has no `gone`, and the old one comes back.
+    let check = format!(
+        "touch '{}'; while [ ! -e '{}' ]; do sleep 0.05; done; exit 1",
+        begun.display(),
+        release.display()
+    );
+    let clear = ["create", "E", "--clear", "--without-pip"];
+    let mut other = scratch.command(&[&clear[..], &["--check", &check]].concat());
+    let mut other = other.stderr(Stdio::null()).spawn().unwrap();
+    while !begun.exists() {
+        std::thread::yield_now();
+    }
+    let mut command = scratch.command(&[&clear[..], &["--json"]].concat());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut waits = String::new();
+    let mut story = BufReader::new(child.stderr.take().unwrap());
+    story.read_line(&mut waits).unwrap();
+    assert!(waits.starts_with("Waiting for "), "{waits}");
+    fs::write(&release, "").unwrap();
+    assert_eq!(other.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let gone = json!([{ "name": "gone", "before": "1.0", "after": null }]);
+    assert_eq!(said["environments"][0]["packages"], gone);
 }

@@ -78,7 +78,7 @@ struct Pythons {
 /// The versions of a package; `null` where it is not installed.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct PackageChange {
+pub(super) struct PackageChange {
     name: String,
     before: Option<String>,
     after: Option<String>,
@@ -147,7 +147,8 @@ impl Session<'_> {
         } else {
             self.contents(&before.path)
         };
-        let then = before.contents;
+        // Another process may have changed it before this one had the lock.
+        let then = self.locked.take().unwrap_or(before.contents);
         let differences = then.differences(&now);
         Changed {
             path: before.path,
@@ -192,6 +193,24 @@ impl PackageChange {
             name: old.or(new).map_or_else(String::new, |one| one.name.clone()),
             before: old.map(|one| one.version.clone()),
             after: new.map(|one| one.version.clone()),
+        }
+    }
+
+    /// The same of a line of a log, which is a difference as text.
+    pub(super) fn logged(line: &str) -> Self {
+        let (sign, rest) = line.split_once(' ').unwrap_or_default();
+        let (name, versions) = rest.split_once(' ').unwrap_or((rest, ""));
+        let version = || Some(versions.to_owned());
+        let (before, after) = match (sign, versions.split_once(" → ")) {
+            ("-", _) => (version(), None),
+            ("+", _) => (None, version()),
+            (_, Some((old, new))) => (Some(old.to_owned()), Some(new.to_owned())),
+            (_, None) => (None, None),
+        };
+        Self {
+            name: name.to_owned(),
+            before,
+            after,
         }
     }
 }

@@ -15,6 +15,7 @@ use rvenv_journal::raw::ENGINE_DIR;
 use rvenv_journal::{FsError, Parents, Target};
 use serde::Serialize;
 
+use super::done::PackageChange;
 use super::generations::{json_of, shown_time};
 use crate::advice::{CliError, Code, Exit, of_verify_target};
 use crate::args::LogArgs;
@@ -49,8 +50,8 @@ struct Line {
     event: Happened,
     /// The versions of Python; `null` if they are the same.
     python: Option<Versions>,
-    /// `+ NAME VERSION`, `- NAME VERSION` or `~ NAME OLD → NEW`.
-    packages: Vec<String>,
+    /// The packages that the change added, removed or replaced.
+    packages: Vec<PackageChange>,
 }
 
 /// What happened.
@@ -158,7 +159,11 @@ impl Line {
             python: entry
                 .python
                 .map(|(before, after)| Versions { before, after }),
-            packages: entry.packages,
+            packages: entry
+                .packages
+                .iter()
+                .map(|line| PackageChange::logged(line))
+                .collect(),
         }
     }
 }

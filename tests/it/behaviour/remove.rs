@@ -96,6 +96,10 @@ fn a_directory_that_is_no_environment_is_removed_by_force_only() {
     assert!(scratch.path("project/main.py").exists());
     scratch.rvenv(&["remove", "project", "--force"]).ok();
     assert!(!scratch.path("project").exists());
+    // Nothing is lost with an empty one.
+    fs::create_dir(scratch.path("empty")).unwrap();
+    scratch.rvenv(&["remove", "empty"]).ok();
+    assert!(!scratch.path("empty").exists());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::settings::{self, Found, SETTINGS, Source, Value};
 /// Every setting.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Settings {
+pub(super) struct Configuration {
     /// The version of this form.
     format: u64,
     settings: Vec<SettingJson>,
@@ -71,7 +71,7 @@ impl Session<'_> {
         });
         let skipped: Vec<SkippedJson> = skipped.collect();
         if self.json {
-            self.terminal.json(&json_of(&Settings {
+            self.terminal.json(&json_of(&Configuration {
                 format: 1,
                 settings,
                 skipped,

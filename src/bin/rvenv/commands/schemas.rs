@@ -28,7 +28,7 @@ fn all() -> Vec<(&'static str, Value)> {
         ("cache-verify", of::<report::AuditDto<'_>>()),
         ("changes", of::<done::Changes>()),
         ("completions", of::<manual::ScriptJson<'_>>()),
-        ("config", of::<config::Settings>()),
+        ("config", of::<config::Configuration>()),
         ("error", of::<FailureJson<'_>>()),
         ("explain", of::<explain::Codes>()),
         ("generations", of::<generations::List>()),

@@ -21,7 +21,7 @@ const HEAD: &str = "\
 interpreter, at the same path. It compares every path, kind, mode, owner, group, ACL, link target
 and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has every difference that
 is accepted. Any other difference fails the test, and so does a row that an interpreter in its range
-does not need.
+does not need, unless the version of its pip decides.
 
 These are compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CPython with and
 without python3-venv:

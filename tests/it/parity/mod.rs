@@ -296,7 +296,7 @@ fn judge(subject: &Subject, compared: &[(Cell, Vec<Difference>)]) -> Vec<String>
         let is_met = compared
             .iter()
             .any(|(cell, _)| rule.is_about(subject, cell));
-        if is_met && !needed.contains(&number) {
+        if is_met && rule.is_needed && !needed.contains(&number) {
             let (name, how) = (subject.name(), rule.what.text());
             found.push(format!(
                 "{name}: nothing needs the rule `{}`, {how}",

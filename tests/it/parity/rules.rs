@@ -1,7 +1,7 @@
 //! Rules: how an environment may differ from that of `venv`, where, and why.
 //!
-//! A difference that no rule covers fails the test, and so does a rule that an interpreter in its
-//! range never needs in the cells of the rule. `docs/parity.md` is made from this table; see
+//! A difference that no rule covers fails the test, and so does a needed rule that an interpreter
+//! in its range never needs in the cells of the rule. `docs/parity.md` is made from this table; see
 //! `document.rs`.
 
 use crate::parity::cells::{ACTIONS, Action, Cell, Parent};
@@ -62,6 +62,8 @@ pub(crate) struct Rule {
     pub(crate) actions: &'static [Action],
     pub(crate) when: When,
     pub(crate) who: Who,
+    /// Whether an interpreter that has no such difference fails the test.
+    pub(crate) is_needed: bool,
     pub(crate) reason: &'static str,
 }
 
@@ -102,6 +104,7 @@ const ANY: Rule = Rule {
     actions: &ACTIONS,
     when: ALWAYS,
     who: EVERY,
+    is_needed: true,
     reason: "",
 };
 
@@ -285,6 +288,7 @@ pub(crate) const RULES: &[Rule] = &[
             minor_min: 11,
             ..EVERY
         },
+        is_needed: true,
         reason: "it has the options that were kept",
     },
     Rule {
@@ -307,7 +311,21 @@ pub(crate) const RULES: &[Rule] = &[
         ..ANY
     },
     Rule {
-        path: "bin/python*",
+        path: "*site-packages/pip/*",
+        what: What::Acl,
+        when: When {
+            text: "with pip, in a directory with a default ACL",
+            holds: |cell| cell.pip && cell.parent == Parent::Acl,
+        },
+        who: BRINGS_PIP,
+        // The pip of Python 3.14 has such files, the pip of 3.13.0 none.
+        is_needed: false,
+        reason: "rvenv leaves the ACL that `open` gives; pip sets the mode of a file that is \
+                 executable in its wheel, which reduces the mask",
+        ..ANY
+    },
+    Rule {
+        path: "bin/*thon*",
         what: What::Acl,
         when: When {
             text: "with `--copies`, in a directory with a default ACL",

@@ -33,7 +33,7 @@ use crate::machine::{Ended, Python, Scratch, ended, supported};
 /// The directory with wheels, locks and installers.
 const HOUSE: &str = "RVENV_REAL";
 /// The versions for which the wheels were downloaded, where they are installed.
-const MINORS: [u32; 4] = [10, 11, 12, 13];
+const MINORS: [u32; 5] = [10, 11, 12, 13, 14];
 /// The extras that the lock has.
 const EXTRAS: [&str; 2] = ["http2", "socks"];
 /// How many distributions a lock must have to prove anything.

@@ -184,7 +184,7 @@ const HEAD: &str = "
 ## Packages, compared with those of uv and pip
 
 `tests/it/real/` installs a lock of ninety real packages (compiled, with data, scripts, namespaces
-and extras) on each Python from 3.10 to 3.13: with `rvenv create -r`, with `uv pip sync` and with
+and extras) on each Python from 3.10 to 3.14: with `rvenv create -r`, with `uv pip sync` and with
 `pip install --require-hashes`, into the same empty environment at the same path. It compares every
 path, kind, mode, link target and byte, and each RECORD row by row. This table has every difference
 that is accepted. Any other difference fails the test, and so does a row that nothing needs. The

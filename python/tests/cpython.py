@@ -3,7 +3,7 @@
     python cpython.py            with the Python that runs this
     python cpython.py PYTHON…    with each of these, one after the other
 
-The tests are those of the Python itself (``test.test_venv``; Debian: ``libpython3-testsuite``). A
+The tests are those of the Python itself (``test.test_venv``; Debian: ``libpython3.N-testsuite``). A
 test on the list has to fail: one that passes is to be taken off the list.
 """
 

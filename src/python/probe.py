@@ -164,17 +164,38 @@ def c_library():
     return [existing(path) for path in paths if os.path.basename(path).startswith(starts)][:1]
 
 
+def loader(program):
+    """The loader that an ELF program names: musl may be anywhere."""
+    import struct
+
+    with open(program, "rb") as file:
+        def number(kind, at):
+            file.seek(at)
+            return struct.unpack(order + kind, file.read(struct.calcsize(order + kind)))[0]
+
+        ident = file.read(6)
+        if ident[:4] != b"\x7fELF":
+            return b""
+        wide, order = ident[4:5] == b"\2", "<" if ident[5:] == b"\1" else ">"
+        word = "Q" if wide else "I"
+        table = number(word, 32 if wide else 28)
+        size, count = [number("H", at) for at in ((54, 56) if wide else (42, 44))]
+        for at in [table + size * index for index in range(count)]:
+            if number("I", at) == 3:
+                start, length = [number(word, at + of) for of in ((8, 32) if wide else (4, 16))]
+                file.seek(start)
+                return file.read(length).rstrip(b"\0")
+    return b""
+
+
 def musl():
-    with open(sys.executable, "rb") as file:
-        head = file.read(1 << 14)
-    start = head.find(b"/lib/ld-musl-")
-    if start < 0:
+    path = loader(sys.executable)
+    if not os.path.basename(path).startswith(b"ld-musl-"):
         return ""
     import subprocess
 
     # Without arguments, the loader prints what it is, and fails.
-    loader = head[start:head.index(b"\0", start)]
-    said = subprocess.run([loader], stderr=subprocess.PIPE).stderr.decode("ascii", "replace")
+    said = subprocess.run([path], stderr=subprocess.PIPE).stderr.decode("ascii", "replace")
     lines = [line for line in said.splitlines() if line.startswith("Version ")]
     return "musl " + lines[0].split()[1] if lines else ""
 

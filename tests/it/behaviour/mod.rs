@@ -93,6 +93,7 @@ pub(crate) mod locks;
 mod log;
 mod merge;
 mod messages;
+mod musl_loader;
 mod named_cache;
 mod pins;
 #[cfg(target_os = "linux")]

@@ -294,10 +294,11 @@ fn bytecode_that_python_wrote_anew_or_does_without_is_no_drift() {
     bench.make(&["create", FLAG, "E"]);
     let (source, bytecode) = bench.module("E");
     // As an editor or a copy leaves the source: its inode is shared with the store, so the test
-    // replaces it by a copy.
-    let text = fs::read(&source).unwrap();
+    // replaces it by a copy. Newer versions of pip have this file executable.
+    let (text, meta) = (fs::read(&source).unwrap(), fs::metadata(&source).unwrap());
     fs::remove_file(&source).unwrap();
     fs::write(&source, text).unwrap();
+    fs::set_permissions(&source, meta.permissions()).unwrap();
     let published = fs::read(&bytecode).unwrap();
     bench.python("E", "import pip._internal");
     assert_ne!(fs::read(&bytecode).unwrap(), published);

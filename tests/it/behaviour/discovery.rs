@@ -264,13 +264,26 @@ fn what_does_not_work_is_reported_and_ends_nothing() {
     assert_eq!(lab.find("3"), text(&lab.path("bin/python3")));
 }
 
+/// Whether an installation says in a file what it is, as those of Python 3.14 do.
+fn has_details(version: &str, root: &Path) -> bool {
+    let library = root.join(format!("lib/python{}", minors(version).0));
+    let mut names = fs::read_dir(library).unwrap();
+    names.any(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_str().unwrap().starts_with("build-details")
+    })
+}
+
 /// A second run starts no process: with `-v` it would name each.
 #[test]
 fn a_warm_list_starts_no_process() {
     let all = movable();
     let lab = Lab::new();
+    let mut silent = 0;
     for (python, version) in &all {
-        install(python, &lab.home(".pyenv/versions").join(version));
+        let root = lab.home(".pyenv/versions").join(version);
+        install(python, &root);
+        silent += usize::from(!has_details(version, &root));
     }
     let starts = || {
         let command = &mut lab.command(&["python", "list", "-v"]);
@@ -281,7 +294,7 @@ fn a_warm_list_starts_no_process() {
             .filter(|line| line.starts_with("asking `"))
             .count()
     };
-    assert_eq!(starts(), all.len());
+    assert_eq!(starts(), silent);
     assert_eq!(starts(), 0);
 }
 

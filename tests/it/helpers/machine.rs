@@ -109,7 +109,7 @@ pub(crate) fn twins() -> Option<[Python; 2]> {
 }
 
 /// Whether an interpreter bundles pip; each is queried once per process.
-fn bundles_pip(python: &Python) -> bool {
+pub(crate) fn bundles_pip(python: &Python) -> bool {
     static ANSWERS: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
     let code = "import ensurepip; print(ensurepip.version())";
     let ask = || {
@@ -404,19 +404,24 @@ pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
 /// A script that answers as `python` does, except for the directory of its wheels.
 pub(crate) fn stand_in(scratch: &Scratch, python: &Python) -> (PathBuf, Vec<PathBuf>) {
     let code = "import ensurepip, os, sysconfig; print(os.path.dirname(ensurepip.__file__)); \
-                print((sysconfig.get_config_var('WHEEL_PKG_DIR') or '').rstrip('/'))";
+                print((sysconfig.get_config_var('WHEEL_PKG_DIR') or '').rstrip('/')); \
+                names = getattr(ensurepip, '_PROJECTS', None); \
+                names = names or getattr(ensurepip, '_PACKAGE_NAMES', ['pip']); \
+                print(*(name if isinstance(name, str) else name[0] for name in names))";
     let said = scratch.run(&python.path, &["-c", code]).ok();
     let mut lines = said.lines();
     let bundled = Path::new(lines.next().unwrap()).join("_bundled");
     let shared = lines.next().filter(|line| !line.is_empty());
     let from = shared.map_or(bundled, PathBuf::from);
+    // Debian's directory has wheels that only other Pythons install.
+    let installed: Vec<_> = lines.next().unwrap().split(' ').collect();
     let to = scratch.path("wheels");
     fs::create_dir(&to).unwrap();
     let mut wheels = Vec::new();
     for wheel in fs::read_dir(&from).unwrap() {
         let wheel = wheel.unwrap().path();
         let name = wheel.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("pip-") || name.starts_with("setuptools-") {
+        if installed.contains(&name.split('-').next().unwrap()) {
             wheels.push(to.join(&name));
             fs::copy(&wheel, to.join(&name)).unwrap();
         }

@@ -54,34 +54,24 @@ impl fmt::Display for Distribution {
 /// The distributions in an open `site-packages` directory, sorted by name.
 ///
 /// # Errors
-/// When the directory cannot be listed or an entry cannot be examined.
+/// When the directory cannot be listed.
 pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distribution>, FsError> {
-    let mut found = Vec::new();
-    for entry in fs.list_wanted(site_packages, &|name| named(name).is_some())? {
-        if let Some(distribution) = named(&entry)
-            && has_right_type(fs, (site_packages, &entry), distribution.kind)?
-        {
-            found.push(distribution);
-        }
-    }
+    let entries = fs.list_kinds(site_packages, &|name| named(name).is_some())?;
+    let of = |(entry, kind): (OsString, Kind)| {
+        named(&entry).filter(|distribution| has_right_kind(distribution.kind, kind))
+    };
+    let mut found: Vec<_> = entries.into_iter().filter_map(of).collect();
     found.sort();
     Ok(found)
 }
 
-/// Whether an entry has the type that its name implies; one `stat` for each entry that matters.
-fn has_right_type(
-    fs: &dyn Fs,
-    at: (&Dir, &OsString),
-    kind: DistributionKind,
-) -> Result<bool, FsError> {
-    let Some(meta) = fs.meta(at.0, at.1)? else {
-        return Ok(false);
-    };
-    Ok(match kind {
-        DistributionKind::DistInfo => meta.kind == Kind::Dir,
-        DistributionKind::EggInfo => matches!(meta.kind, Kind::Dir | Kind::File),
-        DistributionKind::EggLink => meta.kind == Kind::File,
-    })
+/// Whether an entry has the kind that its name implies.
+fn has_right_kind(distribution: DistributionKind, entry: Kind) -> bool {
+    match distribution {
+        DistributionKind::DistInfo => entry == Kind::Dir,
+        DistributionKind::EggInfo => matches!(entry, Kind::Dir | Kind::File),
+        DistributionKind::EggLink => entry == Kind::File,
+    }
 }
 
 /// The distribution that an entry name means; `None` for every other name.

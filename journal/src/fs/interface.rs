@@ -437,6 +437,26 @@ pub trait Fs: fmt::Debug + Send + Sync {
         Ok(names)
     }
 
+    /// As [`Fs::list_wanted`], with the kind of each entry; most filesystems say it in the listing,
+    /// without a look at each entry.
+    ///
+    /// # Errors
+    /// The error of the system.
+    fn list_kinds(
+        &self,
+        dir: &Dir,
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Vec<(OsString, Kind)>, FsError> {
+        let mut kinds = Vec::new();
+        for name in self.list_wanted(dir, wanted)? {
+            // What is gone meanwhile is not in the directory.
+            if let Some(meta) = self.meta(dir, &name)? {
+                kinds.push((name, meta.kind));
+            }
+        }
+        Ok(kinds)
+    }
+
     /// Sets the permission bits of an open directory.
     ///
     /// # Errors
@@ -563,6 +583,12 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// The number of threads that can use this disk at once with a gain; 1 if the order of calls
     /// must be the same each time.
     fn threads(&self) -> usize;
+
+    /// The same disk for a thread that may outlive this value; `None` if the calls must come in one
+    /// order.
+    fn share(&self) -> Option<Box<dyn Fs>> {
+        None
+    }
 
     /// The user who owns the files that this process creates.
     fn user(&self) -> u32;

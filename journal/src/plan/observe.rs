@@ -41,20 +41,19 @@ pub fn observe(
     })
 }
 
-/// Looks at these paths below the root `name` in `parent`, which are in the order of a tree walk
-/// and have each a value of the caller, and collects what `show` makes of what exists at each; no
+/// Looks at these paths below an open directory, which are in the order of a tree walk and have each
+/// a value of the caller, and collects what `show` makes of what exists at each; no
 /// file is read.
 ///
 /// # Errors
 /// The error of the disk.
 pub fn observe_paths<V: Sync, T: Send>(
     fs: &dyn Fs,
-    at: NameInDir<'_>,
+    root: &Dir,
     paths: &[(&RelPath, V)],
     show: impl Fn(&RelPath, &V, Option<Observed>) -> Option<T> + Sync,
 ) -> Result<Vec<T>, FsError> {
-    let root = fs.open_dir(at.dir, at.name)?;
-    look_at_all(fs, &(None, root), paths, |walk, (path, value)| {
+    look_at_all(fs, &(None, root.clone()), paths, |walk, (path, value)| {
         Ok(show(path, value, walk.look(path, None)?))
     })
 }

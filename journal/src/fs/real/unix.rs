@@ -47,19 +47,20 @@ mod stat;
 use acl::AclKind;
 #[cfg(target_vendor = "apple")]
 use apple as system;
-use calls::{DIRECTORY, NEW_FILE, PASSIVE, list, not_empty};
+use calls::{DIRECTORY, NEW_FILE, PASSIVE, list, list_types, not_empty};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
 use opened::OpenDir;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 use posix as system;
+use stat::listed_kind;
 
 /// Length of the random part of [`Fs::make_unique_dir`]: 71 bits, so that no two transactions get
 /// the same name.
 const RANDOM_LEN: usize = 12;
 
 /// The operating system's disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RealFs {
     host: system::Host,
 }
@@ -303,6 +304,24 @@ impl Fs for RealFs {
         list(&call.on.fd, wanted).map_err(|error| call.failed(error))
     }
 
+    fn list_kinds(
+        &self,
+        dir: &Dir,
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Vec<(OsString, Kind)>, FsError> {
+        let call = On::dir("list", dir)?;
+        let entries = list_types(&call.on.fd, wanted).map_err(|error| call.failed(error))?;
+        let mut kinds = Vec::with_capacity(entries.len());
+        for (name, listed) in entries {
+            let kind = match listed_kind(listed) {
+                Some(kind) => Some(kind),
+                None => self.meta(dir, &name)?.map(|meta| meta.kind),
+            };
+            kinds.extend(kind.map(|kind| (name, kind)));
+        }
+        Ok(kinds)
+    }
+
     fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError> {
         let call = On::dir("set the mode of", dir)?;
         rustix::fs::fchmod(&call.on.fd, permissions(mode)).map_err(|error| call.failed(error))
@@ -493,6 +512,10 @@ impl Fs for RealFs {
         // Two threads share a filesystem's work per object; more of them wait for its single
         // journal.
         2
+    }
+
+    fn share(&self) -> Option<Box<dyn Fs>> {
+        Some(Box::new(self.clone()))
     }
 
     fn user(&self) -> u32 {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
@@ -39,19 +39,28 @@ pub(super) fn list(
     fd: &OwnedFd,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> rustix::io::Result<Vec<OsString>> {
+    let entries = list_types(fd, wanted)?;
+    Ok(entries.into_iter().map(|(name, _)| name).collect())
+}
+
+/// As [`list`], with the type that the listing gives each entry.
+pub(super) fn list_types(
+    fd: &OwnedFd,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> rustix::io::Result<Vec<(OsString, FileType)>> {
     let own = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
-    let mut names = Vec::new();
+    let mut entries = Vec::new();
     for entry in rustix::fs::Dir::new(own)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         let is_entry = !matches!(name, b"." | b"..");
         let name = OsStr::from_bytes(name);
         if is_entry && wanted(name) {
-            names.push(name.to_owned());
+            entries.push((name.to_owned(), entry.file_type()));
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(entries)
 }
 
 /// Retries `fsync` only after a signal. After an error the kernel marks the pages clean, so a retry

@@ -39,7 +39,7 @@ const REPORTING: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x01
 const OVERLAYFS: u64 = 0x794C_7630;
 
 /// What is queried from the system once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Host {
     umask: Option<u32>,
     syncfs_reports: bool,

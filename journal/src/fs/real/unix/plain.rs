@@ -16,7 +16,7 @@ use super::stat::kind;
 use crate::fs::{Acl, Barrier, Kind, Layers};
 
 /// What is queried from the system once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Host;
 
 impl Host {

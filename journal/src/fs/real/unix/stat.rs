@@ -10,16 +10,20 @@ use crate::base::identity::{Birth, Identity};
 use crate::fs::{Kind, Meta, Time};
 
 pub(super) fn kind(mode: RawMode) -> Kind {
-    match FileType::from_raw_mode(mode) {
+    listed_kind(FileType::from_raw_mode(mode)).unwrap_or(Kind::Other)
+}
+
+/// The kind that a listing gives an entry; `None` where the filesystem does not say it.
+pub(super) fn listed_kind(listed: FileType) -> Option<Kind> {
+    Some(match listed {
         FileType::Directory => Kind::Dir,
         FileType::RegularFile => Kind::File,
         FileType::Symlink => Kind::Symlink,
-        FileType::Fifo
-        | FileType::Socket
-        | FileType::CharacterDevice
-        | FileType::BlockDevice
-        | FileType::Unknown => Kind::Other,
-    }
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice => {
+            Kind::Other
+        }
+        FileType::Unknown => return None,
+    })
 }
 
 /// Converts the result of `stat`, and a birth time, which each system reports in another field or

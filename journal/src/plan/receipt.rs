@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -397,16 +397,16 @@ impl<'a> PublishedDto<'a> {
 }
 
 /// The receipt of a plan, made at first use; other threads wait for it meanwhile.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LateReceipt<'a> {
     plan: &'a Plan,
-    made: OnceLock<(String, Digest)>,
+    made: Arc<OnceLock<(String, Digest)>>,
 }
 
 impl<'a> LateReceipt<'a> {
     /// The receipt of this plan, not yet made.
     pub(crate) fn of(plan: &'a Plan) -> Self {
-        let made = OnceLock::new();
+        let made = Arc::default();
         Self { plan, made }
     }
 

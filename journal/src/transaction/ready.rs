@@ -8,6 +8,7 @@
 
 use crate::fs::FsError;
 use crate::fs::error_place::DiskError;
+use crate::fs::parallel::in_parallel;
 use crate::place::lock::{Locks, Patience};
 use crate::place::record::{Durability, Form};
 use crate::place::stage_claim::{EarlyClaim, StageClaim};
@@ -151,12 +152,30 @@ impl<'a> Ready<'a> {
         if plan.publication() == Publication::Nothing {
             return Err(PrepareError::NothingToDo(path()));
         }
-        let begun = self.begin(plan, terms)?;
+        let fs = target.fs;
+        let receipt = LateReceipt::of(plan);
+        let early = receipt.clone();
+        let begin = || self.begin(plan, terms, receipt);
+        // A plan that keeps much has a long receipt and little to stage, so that the stage would
+        // wait for it.
+        let begun = if plan.kept().is_empty() {
+            begin()?
+        } else {
+            let make = || {
+                early.get();
+            };
+            in_parallel(fs, make, begin).1?
+        };
         Ok(Prepared { begun })
     }
 
     /// Creates the stage, and determines what to move.
-    fn begin(mut self, plan: &'a Plan, terms: Terms) -> Result<Begun<'a>, PrepareError> {
+    fn begin(
+        mut self,
+        plan: &'a Plan,
+        terms: Terms,
+        receipt: LateReceipt<'a>,
+    ) -> Result<Begun<'a>, PrepareError> {
         let early = self.early.take();
         let target = self.locks.target();
         let path = || target.path().to_path_buf();
@@ -206,7 +225,7 @@ impl<'a> Ready<'a> {
             work,
             old,
             generation,
-            receipt: LateReceipt::of(plan),
+            receipt,
         })
     }
 }

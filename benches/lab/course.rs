@@ -34,6 +34,10 @@ pub(crate) enum Work {
     ColdBytecode,
     /// A new environment with bytecode, out of a warm cache.
     Bytecode,
+    /// A new environment that has pip too, out of a warm cache.
+    WithPip,
+    /// The same out of an index, with an empty cache.
+    ColdWithPip,
 }
 
 impl Work {
@@ -48,11 +52,22 @@ impl Work {
             }
             Self::ColdBytecode => format!("new environment, {count} packages, cold, with bytecode"),
             Self::Bytecode => format!("new environment, {count} packages, warm, with bytecode"),
+            Self::WithPip => format!("new environment with pip, {count} packages, warm"),
+            Self::ColdWithPip => {
+                format!("new environment with pip, {count} packages, cold, from an index")
+            }
         }
     }
 
     fn is_cold(self) -> bool {
-        matches!(self, Self::Cold | Self::ColdUrls | Self::ColdBytecode)
+        matches!(
+            self,
+            Self::Cold | Self::ColdUrls | Self::ColdBytecode | Self::ColdWithPip
+        )
+    }
+
+    fn has_pip(self) -> bool {
+        matches!(self, Self::WithPip | Self::ColdWithPip)
     }
 
     fn has_bytecode(self) -> bool {
@@ -78,10 +93,9 @@ impl Tool {
     }
 }
 
-/// Commands whose time counts, after others that prepare them.
+/// Commands whose time counts.
 #[derive(Debug)]
 pub(crate) struct Trial {
-    pub(crate) before: Vec<Command>,
     pub(crate) measured: Vec<Command>,
     /// The environment.
     pub(crate) result: PathBuf,
@@ -120,7 +134,8 @@ impl<'a> Course<'a> {
         for work in [Work::Change, Work::Nothing] {
             for tool in [Tool::Rvenv, Tool::Uv] {
                 // Without uv there is nothing to prepare for it.
-                let Ok(mut made) = course.create(tool, &course.kept(work, tool), &lock) else {
+                let Ok(mut made) = course.create(tool, work, &course.kept(work, tool), &lock)
+                else {
                     continue;
                 };
                 for command in &mut made.measured {
@@ -145,7 +160,9 @@ impl<'a> Course<'a> {
         round: usize,
     ) -> Result<Trial, String> {
         let named = match (work, tool) {
-            (Work::Cold | Work::ColdBytecode, _) | (_, Tool::Pip) => Named::Version,
+            (Work::Cold | Work::ColdBytecode | Work::ColdWithPip, _) | (_, Tool::Pip) => {
+                Named::Version
+            }
             (Work::ColdUrls, _) => Named::Url,
             (_, Tool::Rvenv | Tool::Uv) => Named::Path,
         };
@@ -155,9 +172,13 @@ impl<'a> Course<'a> {
         let fresh = format!("{work:?}-{tool:?}-{count}-{round}");
         let mut trial = match work {
             Work::Change | Work::Nothing => self.sync(tool, self.kept(work, tool), &lock)?,
-            Work::New | Work::Cold | Work::ColdUrls | Work::ColdBytecode | Work::Bytecode => {
-                self.create(tool, &self.field.root.join(&fresh), &lock)?
-            }
+            Work::New
+            | Work::Cold
+            | Work::ColdUrls
+            | Work::ColdBytecode
+            | Work::Bytecode
+            | Work::WithPip
+            | Work::ColdWithPip => self.create(tool, work, &self.field.root.join(&fresh), &lock)?,
         };
         if work.is_cold() {
             let caches = self.field.root.join(format!("caches-{fresh}"));
@@ -207,36 +228,35 @@ impl<'a> Course<'a> {
     }
 
     /// A new environment.
-    fn create(&self, tool: Tool, target: &Path, lock: &Path) -> Result<Trial, String> {
-        let rvenv = || {
-            let words = &["create", "--without-pip", "-r"];
-            let mut command = self.rvenv(words);
-            command.arg(lock).arg("--python").arg(&self.python.path);
-            command.arg(target);
-            command
-        };
-        let mut trial = Trial {
-            before: Vec::new(),
-            measured: Vec::new(),
-            result: target.to_owned(),
-        };
-        match tool {
-            Tool::Rvenv => trial.measured.push(rvenv()),
+    fn create(&self, tool: Tool, work: Work, target: &Path, lock: &Path) -> Result<Trial, String> {
+        let measured = match tool {
+            Tool::Rvenv => {
+                let without: &[&str] = if work.has_pip() {
+                    &[]
+                } else {
+                    &["--without-pip"]
+                };
+                let mut command = self.rvenv(&["create"]);
+                command.args(without).arg("--python").arg(&self.python.path);
+                command.arg(target).arg("-r").arg(lock);
+                vec![command]
+            }
             Tool::Uv => {
                 let mut venv = self.field.command(self.uv.as_ref().map_err(Clone::clone)?);
                 venv.args(["venv", "-q", "--python"]).arg(&self.python.path);
                 venv.arg(target);
-                trial.measured.extend([venv, self.uv_sync(target, lock)?]);
+                vec![venv, self.uv_sync(target, lock)?]
             }
             Tool::Pip => {
-                // With the bytecode of pip itself, which it would write when it runs first.
-                let words = &["create", "--compile-bytecode"];
-                let made = self.field.rvenv(words, self.python, target);
-                trial.before.push(made);
-                trial.measured.push(self.pip(target, lock));
+                let mut venv = self.field.command(&self.python.path);
+                venv.args(["-m", "venv"]).arg(target);
+                vec![venv, self.pip(target, lock)]
             }
-        }
-        Ok(trial)
+        };
+        Ok(Trial {
+            measured,
+            result: target.to_owned(),
+        })
     }
 
     /// A change of an environment that exists.
@@ -251,7 +271,6 @@ impl<'a> Course<'a> {
             Tool::Pip => return Err("pip has no sync".to_owned()),
         };
         Ok(Trial {
-            before: Vec::new(),
             measured: vec![command],
             result: target,
         })

@@ -1,30 +1,29 @@
 //! Packages that a lock names: the same wheels by the same hashes, installed by rvenv, uv and pip.
 //!
 //! The wheels are made here. `uv venv` and `uv pip sync` run one right after the other, and link
-//! from uv's cache; pip installs into an environment that was made before, unmeasured, and compiles
-//! no bytecode. rvenv waits for the disk and keeps what it replaces; uv and pip do neither. Cold
+//! from uv's cache; so do `python -m venv` and `pip install`, which compiles no bytecode. rvenv waits for the disk and keeps what it replaces; uv and pip do neither. Cold
 //! caches are new directories for each run, and the wheels then come from an index of the bench.
 //! Promises that the files of each result are counted and shown.
 //!
 //! Read next: `course.rs` (the commands), `wheels.rs`, `index_server.rs`.
 
 use super::budgets::{Budgets, Timed, shown_spread};
-use super::course::{Course, Tool, Trial, Work};
+use super::course::{Course, Tool, Work};
 use super::made::Made;
 use super::peak;
 use super::report::{Report, millis, spread_cells};
-use super::rivals::{Python, Rivals, done};
+use super::rivals::{Python, Rivals};
 use super::settings::Settings;
 use super::timing::{Times, time_all};
 
 /// The most that rvenv may take, as a share of a rival's time.
 const LIMITS: [(Work, Tool, f64); 9] = [
     (Work::New, Tool::Uv, 0.6),
-    (Work::New, Tool::Pip, 0.1),
+    (Work::WithPip, Tool::Pip, 0.1),
     (Work::Change, Tool::Uv, 0.6),
     (Work::Nothing, Tool::Uv, 0.5),
     (Work::Cold, Tool::Uv, 1.0),
-    (Work::Cold, Tool::Pip, 0.1),
+    (Work::ColdWithPip, Tool::Pip, 0.1),
     (Work::ColdUrls, Tool::Uv, 1.0),
     (Work::ColdBytecode, Tool::Uv, 1.0),
     (Work::Bytecode, Tool::Uv, 0.3),
@@ -91,8 +90,10 @@ fn entered(settings: &Settings) -> Vec<Racer> {
     }
     // pip takes as long as all others together; a quick run starts none of the others.
     if !settings.quick {
-        enter(Work::New, Tool::Pip, count, 3);
-        enter(Work::Cold, Tool::Pip, count, 3);
+        for work in [Work::WithPip, Work::ColdWithPip] {
+            enter(work, Tool::Rvenv, count, 1);
+            enter(work, Tool::Pip, count, 3);
+        }
     }
     racers
 }
@@ -152,10 +153,9 @@ impl Racer {
         }
         let trial = course.trial(self.work, self.tool, self.count, round);
         let took = trial.and_then(|mut trial| {
-            let before = prepare(&mut trial)?;
             let took = time_all(&mut trial.measured, &course.field.root)?;
             if round == 0 {
-                self.made = Made::at(&trial.result).without(before);
+                self.made = Made::at(&trial.result);
             }
             Ok(took)
         });
@@ -171,8 +171,7 @@ impl Racer {
             return;
         }
         let trial = course.trial(self.work, self.tool, self.count, round);
-        let peak = trial.and_then(|mut trial| {
-            prepare(&mut trial)?;
+        let peak = trial.and_then(|trial| {
             trial
                 .measured
                 .iter()
@@ -198,17 +197,6 @@ impl Racer {
             ),
         }
     }
-}
-
-/// Does what comes before the measured commands; what it made.
-fn prepare(trial: &mut Trial) -> Result<Made, String> {
-    for command in &mut trial.before {
-        done(command)?;
-    }
-    if trial.before.is_empty() {
-        return Ok(Made::default());
-    }
-    Ok(Made::at(&trial.result))
 }
 
 fn of(racers: &[Racer], work: Work, tool: Tool, count: usize) -> Timed<'_> {

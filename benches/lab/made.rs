@@ -20,16 +20,6 @@ impl Made {
         made
     }
 
-    /// What is there besides.
-    pub(crate) fn without(self, other: Self) -> Self {
-        Self {
-            files: self.files.saturating_sub(other.files),
-            bytecode: self.bytecode.saturating_sub(other.bytecode),
-            dirs: self.dirs.saturating_sub(other.dirs),
-            links: self.links.saturating_sub(other.links),
-        }
-    }
-
     fn add(&mut self, dir: &Path) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();

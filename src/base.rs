@@ -6,6 +6,7 @@
 pub mod cache;
 pub(crate) mod cached_answer;
 pub mod config_settings;
+pub(crate) mod early_look;
 pub mod fingerprint;
 pub mod lexical_path;
 pub(crate) mod one_line;

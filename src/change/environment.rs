@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::{
-    DiskError, Ending, Expected, Input, LockError, Observation, StageCounts, Step, TargetError,
-    Watch, in_parallel, stale, stale_inputs,
+    DiskError, Ending, Expected, LockError, Observation, StageCounts, Step, TargetError, Watch,
+    in_parallel, stale, stale_inputs,
 };
 use rvenv_journal::{
     Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, PrepareError,
@@ -45,7 +45,7 @@ use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
 use crate::change::generations::Contents;
-use crate::change::installed_inputs;
+use crate::change::installed_inputs::{self, InstalledInput, ReadBefore};
 use crate::change::log::{self, Entry, Event};
 use crate::change::merge::{self, Lost, MergeError};
 use crate::change::provision::{Known, Provision, StoreAccess};
@@ -168,7 +168,7 @@ pub fn plan(
     permissions: Permissions<'_>,
 ) -> Result<Plan, PlanFailed> {
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
-        Ok(target) => plan_at(&target, hooks, context, permissions, None),
+        Ok(target) => Ok(plan_at(&target, hooks, context, permissions, None)?.0),
         // The directories above are created when the plan is applied.
         Err(TargetError::NoParent(_)) => {
             Ok(hooks::build(hooks, context)?.finish(nothing(), Publication::Put)?)
@@ -217,11 +217,11 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
                 draft => draft,
             };
             let target = ready.target();
-            let plan = plan_at(target, hooks, context, run.permissions, draft)?;
+            let (plan, read) = plan_at(target, hooks, context, run.permissions, draft)?;
             Ok(if context.as_whole {
                 Planned::Whole(plan)
             } else {
-                fresh(plan)
+                fresh(plan, read)
             })
         })
     };
@@ -379,7 +379,8 @@ pub fn repair(
         ..*run
     };
     publish(run, path, known(run, context), &mut |ready| {
-        Ok(fresh(repair_at(ready.target(), hooks, context, found)?))
+        let plan = repair_at(ready.target(), hooks, context, found)?;
+        Ok(fresh(plan, ReadBefore::default()))
     })
 }
 
@@ -488,11 +489,11 @@ fn draft_and_claim(
 }
 
 /// A plan that was made under this very lock; if it changes nothing, the run is done.
-fn fresh(plan: Plan) -> Planned {
+fn fresh(plan: Plan, read: ReadBefore) -> Planned {
     match plan.publication() {
         Publication::Nothing => Planned::Nothing(plan),
         Publication::Put | Publication::Replace | Publication::Merge | Publication::Refill => {
-            Planned::Fresh(plan)
+            Planned::Fresh(plan, read)
         }
     }
 }
@@ -507,25 +508,25 @@ fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
     }
 }
 
-/// Chooses the publication by what exists at the target; `draft` was made for an absent target.
+/// Chooses the publication by what exists at the target; `draft` was made for an absent target. With
+/// the plan, what was read for it.
 fn plan_at(
     target: &Target<'_>,
     hooks: &dyn Hooks,
     context: &Context,
     permissions: Permissions<'_>,
     draft: Option<PlanBuilder>,
-) -> Result<Plan, PlanFailed> {
+) -> Result<(Plan, ReadBefore), PlanFailed> {
     let disk = LookFailed::disk(target.path());
     if target.meta().map_err(disk)?.is_some() && !context.options.clear {
-        let merged = merge::merge(target, hooks, context, permissions.lost)?;
-        if context.as_whole {
-            return Ok(whole::as_whole(
-                target,
-                merged,
-                can_be_renamed(target).map_err(disk)?,
-            )?);
-        }
-        return Ok(merged.finish()?);
+        let mut merged = merge::merge(target, hooks, context, permissions.lost)?;
+        let read = std::mem::take(&mut merged.read);
+        let plan = if context.as_whole {
+            whole::as_whole(target, merged, can_be_renamed(target).map_err(disk)?)?
+        } else {
+            merged.finish()?
+        };
+        return Ok((plan, read));
     }
     if context.options.upgrade && target.meta().map_err(disk)?.is_none() {
         return Err(MergeError::NoEnvironment(target.path().to_path_buf()).into());
@@ -536,11 +537,13 @@ fn plan_at(
     };
     let seen = look(target, &draft).map_err(disk)?;
     if seen.target == Expected::Absent {
-        return Ok(draft.finish(seen, Publication::Put)?);
+        return Ok((draft.finish(seen, Publication::Put)?, ReadBefore::default()));
     }
     check_clearable(target, permissions)?;
-    for input in installed(target, context).map_err(disk)? {
-        draft.add_input(input);
+    let installed = installed(target, context).map_err(disk)?;
+    let read = ReadBefore::of(&installed);
+    for one in installed {
+        draft.add_input(one.input);
     }
     let publication = if can_be_renamed(target).map_err(disk)? {
         Publication::Replace
@@ -557,15 +560,14 @@ fn plan_at(
     {
         draft.adopt_root_mode(mode);
     }
-    Ok(draft.finish(seen, publication)?)
+    Ok((draft.finish(seen, publication)?, read))
 }
 
 /// The distributions in a target that is cleared, as inputs.
-fn installed(target: &Target<'_>, context: &Context) -> Result<Vec<Input>, FsError> {
+fn installed(target: &Target<'_>, context: &Context) -> Result<Vec<InstalledInput>, FsError> {
     let place = target.place();
     let root = target.disk().open_dir(place.dir, place.name)?;
-    let found = installed_inputs::inputs(target, &root, &context.env_dir, None)?;
-    Ok(found.into_iter().map(|one| one.input).collect())
+    installed_inputs::inputs(target, &root, &context.env_dir, None)
 }
 
 fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError> {

@@ -16,12 +16,13 @@ use std::io::ErrorKind;
 
 use rvenv_journal::fs::{FsError, NameInDir};
 use rvenv_journal::raw::Generation;
-use rvenv_journal::{RelPath, Target};
+use rvenv_journal::{Plan, RelPath, Target};
 
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{
     Config, Flavour, LIBRARIES, Lib, Libs, SITE_PACKAGES, WINDOWS_LIBRARY,
 };
+use crate::change::installed_inputs;
 use crate::wheel::distributions::{Distribution, named};
 
 /// More than any real `pyvenv.cfg` has.
@@ -89,6 +90,29 @@ impl Contents {
         let config = fs.read_file(&root, OsStr::new(CONFIG_NAME), CONFIG_BYTES_MAX);
         let python = config.ok().and_then(|bytes| version(&bytes));
         Ok(Self::of_libs(python, &Libs::read(fs, &root)?.libs))
+    }
+
+    /// What the environment at the target had when a plan for it was made, as long as its Python
+    /// and its distributions are those of then.
+    ///
+    /// # Errors
+    /// The error of the disk.
+    pub(crate) fn seen_by(plan: &Plan, target: &Target<'_>) -> Result<Self, FsError> {
+        let config =
+            target
+                .disk()
+                .read_file(&target.root()?, OsStr::new(CONFIG_NAME), CONFIG_BYTES_MAX);
+        let placed = |(entry, distribution): (RelPath, Distribution)| {
+            let site_packages = entry.parent()?;
+            Some(Placed {
+                site_packages,
+                distribution,
+            })
+        };
+        Ok(Self {
+            python: config.ok().and_then(|bytes| version(&bytes)),
+            distributions: installed_inputs::seen(plan).filter_map(placed).collect(),
+        })
     }
 
     /// What an environment with this version of Python has in its directories of packages.

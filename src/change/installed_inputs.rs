@@ -16,12 +16,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 
-use rvenv_journal::fs::{Dir, Fs, FsError};
+use rvenv_journal::fs::{Dir, Fs, FsError, Meta};
 use rvenv_journal::raw::{Expected, Input};
 use rvenv_journal::{Digest, Plan, RelPath, Target};
 
 use crate::build::roles;
 use crate::change::existing::{Lib, Libs};
+use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::distributions::{Distribution, DistributionKind, named};
 
 /// The maximum length of a file that identifies an installation.
@@ -86,6 +87,32 @@ struct Installation {
 pub(crate) struct InstalledInput {
     pub(crate) input: Input,
     pub(crate) bytes: Vec<u8>,
+    /// Its entry in the environment.
+    entry: Option<RelPath>,
+    /// What the file was when it was read.
+    then: Option<Meta>,
+}
+
+/// The files that identified distributions when this process read them: one that has not changed
+/// since is not read again.
+#[derive(Debug, Default)]
+pub struct ReadBefore(CheckedFiles);
+
+impl ReadBefore {
+    /// What was read for these.
+    pub(crate) fn of(read: &[InstalledInput]) -> Self {
+        let mut checked = CheckedFiles::default();
+        for one in read {
+            if let (Some(entry), Some(then)) = (&one.entry, one.then) {
+                checked.insert(entry.clone(), then, one.input.digest);
+            }
+        }
+        Self(checked)
+    }
+
+    fn digest(&self, entry: &RelPath, now: Option<&Meta>) -> Option<Digest> {
+        self.0.digest(entry, now?)
+    }
 }
 
 impl InstalledInput {
@@ -122,16 +149,21 @@ pub(crate) fn inputs(
         libs.unwrap_or(&read),
         &mut |lib, distribution, found| {
             let (dir, path) = (&distribution.dir, found.file);
+            let bytes = found.read();
             let input = Input {
                 role: roles::DISTRIBUTION.to_owned(),
                 path: format!("{env_dir}/{lib}/{dir}{path}"),
                 found: None,
                 url: None,
-                digest: Digest::of(&found.bytes),
-                len: found.bytes.len() as u64,
+                digest: Digest::of(&bytes),
+                len: bytes.len() as u64,
             };
-            let bytes = found.bytes;
-            inputs.push(InstalledInput { input, bytes });
+            inputs.push(InstalledInput {
+                input,
+                bytes,
+                entry: lib.join(dir).ok(),
+                then: found.meta,
+            });
         },
     )?;
     Ok(inputs)
@@ -146,8 +178,9 @@ pub(crate) fn inputs(
 pub(crate) fn changes(
     target: &Target<'_>,
     plan: &Plan,
+    before: &ReadBefore,
 ) -> Result<Vec<DistributionChange>, FsError> {
-    let now = now(target, plan)?;
+    let now = now(target, plan, before)?;
     Ok(now.map_or_else(Vec::new, |now| between(seen_by(plan), now)))
 }
 
@@ -157,7 +190,7 @@ pub(crate) fn changes(
 /// # Errors
 /// The error of the disk.
 pub(crate) fn are_as_planned(target: &Target<'_>, plan: &Plan) -> Result<bool, FsError> {
-    let Some(mut now) = now(target, plan)? else {
+    let Some(mut now) = now(target, plan, &ReadBefore::default())? else {
         return Ok(true);
     };
     let mut then = seen_by(plan);
@@ -172,7 +205,11 @@ pub(crate) fn are_as_planned(target: &Target<'_>, plan: &Plan) -> Result<bool, F
 }
 
 /// The distributions of a target; none if it is not the tree that the plan saw.
-fn now(target: &Target<'_>, plan: &Plan) -> Result<Option<Installations>, FsError> {
+fn now(
+    target: &Target<'_>,
+    plan: &Plan,
+    before: &ReadBefore,
+) -> Result<Option<Installations>, FsError> {
     let Expected::Tree { identity, .. } = &plan.observation().target else {
         return Ok(None);
     };
@@ -188,10 +225,17 @@ fn now(target: &Target<'_>, plan: &Plan) -> Result<Option<Installations>, FsErro
     let libs = Libs::read(fs, &root)?.libs;
     each(fs, &root, &libs, &mut |lib, distribution, found| {
         if let Ok(entry) = lib.join(&distribution.dir) {
+            let (digest, len) = match before.digest(&entry, found.meta.as_ref()) {
+                Some(digest) => (digest, found.meta.map_or(0, |meta| meta.len)),
+                None => {
+                    let bytes = found.read();
+                    (Digest::of(&bytes), bytes.len() as u64)
+                }
+            };
             let installation = Installation {
                 distribution: distribution.clone(),
-                digest: Digest::of(&found.bytes),
-                len: found.bytes.len() as u64,
+                digest,
+                len,
             };
             now.insert(entry, installation);
         }
@@ -276,10 +320,23 @@ fn between(mut then: Installations, mut now: Installations) -> Vec<DistributionC
     changes
 }
 
-/// What identifies an installation: the path below its entry, and the bytes.
-struct Identifying {
+/// The file that identifies an installation.
+struct Identifying<'a> {
+    fs: &'a dyn Fs,
+    /// Its path below the entry of the distribution.
     file: &'static str,
-    bytes: Vec<u8>,
+    dir: Dir,
+    name: &'a OsStr,
+    /// What it is, as it was looked at before it is read: what changes later differs from that.
+    meta: Option<Meta>,
+}
+
+impl Identifying<'_> {
+    /// Its bytes. A file that cannot be read counts as empty, each time that it is looked at.
+    fn read(&self) -> Vec<u8> {
+        let bytes = (self.fs).read_file(&self.dir, self.name, IDENTIFYING_BYTES_MAX);
+        bytes.unwrap_or_default()
+    }
 }
 
 /// Visits the distributions in the order of their directories and names.
@@ -287,7 +344,7 @@ fn each(
     fs: &dyn Fs,
     root: &Dir,
     libs: &[Lib],
-    visit: &mut dyn FnMut(&RelPath, &Distribution, Identifying),
+    visit: &mut dyn FnMut(&RelPath, &Distribution, Identifying<'_>),
 ) -> Result<(), FsError> {
     for lib in libs.iter().filter(|lib| !lib.distributions.is_empty()) {
         let mut dir = root.clone();
@@ -301,24 +358,24 @@ fn each(
     Ok(())
 }
 
-fn identifying(fs: &dyn Fs, lib: &Dir, distribution: &Distribution) -> Identifying {
+fn identifying<'a>(fs: &'a dyn Fs, lib: &Dir, distribution: &'a Distribution) -> Identifying<'a> {
     let entry = OsStr::new(&distribution.dir);
     let file = match distribution.kind {
         DistributionKind::DistInfo => Some(("/RECORD", "RECORD")),
         DistributionKind::EggInfo => Some(("/PKG-INFO", "PKG-INFO")),
         DistributionKind::EggLink => None,
     };
-    let inside = file.and_then(|(path, name)| {
-        let dir = fs.open_dir(lib, entry).ok()?;
-        let bytes = fs.read_file(&dir, OsStr::new(name), IDENTIFYING_BYTES_MAX);
-        // A file that cannot be read counts as empty, each time that it is looked at.
-        let bytes = bytes.unwrap_or_default();
-        Some(Identifying { file: path, bytes })
-    });
-    inside.unwrap_or_else(|| Identifying {
-        file: "",
-        bytes: fs
-            .read_file(lib, entry, IDENTIFYING_BYTES_MAX)
-            .unwrap_or_default(),
-    })
+    let inside = file.and_then(|(path, name)| Some((path, name, fs.open_dir(lib, entry).ok()?)));
+    let (file, name, dir) = match inside {
+        Some((path, name, dir)) => (path, OsStr::new(name), dir),
+        None => ("", entry, lib.clone()),
+    };
+    let meta = fs.meta(&dir, name).ok().flatten();
+    Identifying {
+        fs,
+        file,
+        dir,
+        name,
+        meta,
+    }
 }

@@ -20,7 +20,7 @@ use std::io::ErrorKind;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::raw::{
     DiskError, ENGINE_DIR, Effect, Observation, Observed, PlanError, PublishedPath,
-    RECEIPT_BYTES_MAX, RECEIPT_NAME, Statement, in_parallel, paired,
+    RECEIPT_BYTES_MAX, RECEIPT_NAME, in_parallel, paired,
 };
 use rvenv_journal::{
     Content, Digest, Fs, Mode, Node, Operation, Plan, PlanBuilder, Publication, Receipt, RelPath,
@@ -31,7 +31,7 @@ use crate::build::hooks::{self, Context, Hooks};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::carry::{self, Companions};
 use crate::change::existing::{Existing, ExistingError};
-use crate::change::installed_inputs;
+use crate::change::installed_inputs::{self, ReadBefore};
 use crate::change::look_failed::LookFailed;
 use crate::change::open_path::Walk;
 
@@ -75,6 +75,8 @@ pub struct Merged {
     pub seen: Observation,
     /// Entry by entry, or not at all.
     pub publication: Publication,
+    /// The files of distributions that were read.
+    pub(crate) read: ReadBefore,
 }
 
 impl Merged {
@@ -111,8 +113,11 @@ pub fn merge(
     }
     let libs = existing.as_ref().map(|existing| &*existing.libs);
     let installed = || installed_inputs::inputs(target, &root, &context.env_dir, libs);
-    let others = || (receipt_in(fs, &root), hooks::build(hooks, &context));
-    let (installed, (mut receipt, draft)) = in_parallel(fs, installed, others);
+    let others = || {
+        let draft = hooks::build(hooks, &context);
+        (context.early.published(fs, &root), draft)
+    };
+    let (installed, (mut published, draft)) = in_parallel(fs, installed, others);
     let mut draft = draft?;
     let installed = installed.map_err(disk)?;
     let installed_names: Vec<String> = installed.iter().map(|one| one.path().to_owned()).collect();
@@ -123,7 +128,9 @@ pub fn merge(
         context: &context,
         installed: &installed,
     };
-    let seen = keeper.look(receipt.as_mut(), &mut draft)?;
+    let seen = keeper.look(published.as_mut(), &mut draft)?;
+    let receipt = published.map(|published| published.receipt);
+    let read = ReadBefore::of(&installed);
     for one in installed {
         draft.add_input(one.input);
     }
@@ -163,7 +170,13 @@ pub fn merge(
     seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;
     kept::check_frame(target, &draft, &seen)?;
-    Ok(decide(draft, seen, receipt.as_ref(), &stays))
+    let publication = decide(&mut draft, &seen, receipt.as_ref(), &stays);
+    Ok(Merged {
+        draft,
+        seen,
+        publication,
+        read,
+    })
 }
 
 /// The environment at the target; `None` if there is none, or only a torn one, and none is needed.
@@ -253,12 +266,6 @@ pub(crate) fn receipt_in(fs: &dyn Fs, root: &Dir) -> Option<Receipt> {
     Receipt::from_json(&receipt_bytes(fs, root)?).ok()
 }
 
-/// What the receipt in an open environment states about wheels.
-pub(crate) fn statements_in(fs: &dyn Fs, root: &Dir) -> BTreeMap<Digest, Statement> {
-    let read = receipt_bytes(fs, root).map(|bytes| Receipt::statements_of(&bytes));
-    read.and_then(Result::ok).unwrap_or_default()
-}
-
 /// The bytes of the receipt in an open environment, if there is one.
 pub(crate) fn receipt_bytes(fs: &dyn Fs, root: &Dir) -> Option<Vec<u8>> {
     let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
@@ -295,13 +302,13 @@ fn check_occupied(
 /// A path that was planned before and no longer is must leave the receipt, except those that stay
 /// with a distribution: a change for them alone would keep a generation in which nothing differs.
 fn decide(
-    mut draft: PlanBuilder,
-    seen: Observation,
+    draft: &mut PlanBuilder,
+    seen: &Observation,
     receipt: Option<&Receipt>,
     stays: &BTreeSet<RelPath>,
-) -> Merged {
+) -> Publication {
     let keeps = draft
-        .effects(&seen)
+        .effects(seen)
         .all(|(_, effect)| effect == Effect::Keep);
     let takes = draft
         .retired()
@@ -314,17 +321,9 @@ fn decide(
     });
     if keeps && !takes && managed {
         draft.clear_retired();
-        return Merged {
-            draft,
-            seen,
-            publication: Publication::Nothing,
-        };
+        return Publication::Nothing;
     }
-    Merged {
-        draft,
-        seen,
-        publication: Publication::Merge,
-    }
+    Publication::Merge
 }
 
 /// A result of a search during which a system call may fail.

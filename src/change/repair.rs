@@ -41,7 +41,7 @@ pub use self::whole::{Found, Source, modules};
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
 use crate::change::existing::{Existing, Libs};
-use crate::change::installed_inputs;
+use crate::change::installed_inputs::{self, ReadBefore};
 use crate::change::look_failed::LookFailed;
 use crate::change::merge::{MergeError, Merged, keep_statements, receipt_in, redate};
 use crate::change::verify::{Departed, Verification, departures, examine_frame, verify};
@@ -337,6 +337,7 @@ fn decide(
         draft,
         seen,
         publication,
+        read: ReadBefore::default(),
     })
 }
 

@@ -75,6 +75,13 @@ impl Caller<'_> {
             let is_dependency = dependencies.contains(&one.chosen.name);
             context.supplies.push(one.supply(is_dependency));
         }
+        if !request.files.is_empty() && !context.options.umask_is_of_acl {
+            context.options.umask = LOCKED_UMASK;
+        }
+        context.extraneous = request.extraneous;
+        if chosen.is_empty() {
+            return Ok(());
+        }
         let looked = Looked::of(&sources, request);
         let fetcher = self.fetcher(looked, context, downloads)?;
         let releases = Releases::new(
@@ -113,10 +120,6 @@ impl Caller<'_> {
                 ..supply
             });
         }
-        if !request.files.is_empty() && !context.options.umask_is_of_acl {
-            context.options.umask = LOCKED_UMASK;
-        }
-        context.extraneous = request.extraneous;
         Ok(())
     }
 

@@ -25,6 +25,7 @@ use super::locked::{LockRequest, LockedFailed};
 use super::lookups::{Before, LookupFailed};
 use super::unchanged;
 
+use crate::base::early_look::EarlyLook;
 use crate::base::umask::Umask;
 use crate::base::version;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
@@ -259,6 +260,24 @@ impl Answer {
     }
 }
 
+/// The wheels of which no file is looked for. Bytecode and a time for generated files may differ from
+/// what was published, so then every file is planned.
+fn keepable(early: &EarlyLook, context: &Context) -> BTreeMap<Digest, Statement> {
+    let Options {
+        compile_bytecode,
+        epoch,
+        upgrade_deps,
+        ..
+    } = context.options;
+    if compile_bytecode || upgrade_deps || epoch.is_some() {
+        return BTreeMap::new();
+    }
+    unchanged::of_releases(early.statements(), |named| {
+        let mut installed = context.installed.iter();
+        installed.any(|one| one.name == named.name && one.version == named.version)
+    })
+}
+
 impl Caller<'_> {
     /// Finds the interpreter, decides the options, downloads and compiles what a plan will name.
     ///
@@ -271,6 +290,7 @@ impl Caller<'_> {
             || request.options.upgrade_deps
             || self.may_start_python(&request.locks);
         let before = self.before(request, env_dir)?;
+        let early = self.early(request, before.as_ref());
         let (interpreter, said) = match (request.intent, &before) {
             (Intent::Upgrade | Intent::Sync, Some(Before { existing, .. })) => {
                 let said = request.said.clone().or(existing.choices());
@@ -296,7 +316,8 @@ impl Caller<'_> {
             context.installed = before.existing.installed(&context.layout);
             let removed = removal::names(self.fs, &before.root, &context, &request.removal);
             context.removed = removed.map_err(Box::new)?;
-            context.keepable = self.keepable(request, before, &context);
+            context.keepable = keepable(&early, &context);
+            context.early = early;
         }
         if let (Intent::Sync, Some(before)) = (request.intent, &before) {
             let planned = self.stay_as_created(before, env_dir, &mut context);
@@ -324,28 +345,12 @@ impl Caller<'_> {
         })
     }
 
-    /// The wheels of which no file is looked for. Bytecode and a time for generated files may
-    /// differ from what was published, so then every file is planned.
-    fn keepable(
-        &self,
-        request: &EnvRequest,
-        before: &Before,
-        context: &Context,
-    ) -> BTreeMap<Digest, Statement> {
-        let Options {
-            compile_bytecode,
-            epoch,
-            upgrade_deps,
-            ..
-        } = context.options;
+    /// Begins to look at an environment of which something may be kept.
+    fn early(&self, request: &EnvRequest, before: Option<&Before>) -> EarlyLook {
         let is_wanted = request.unchanged == Unchanged::Kept && request.intent != Intent::Upgrade;
-        if !is_wanted || compile_bytecode || upgrade_deps || epoch.is_some() {
-            return BTreeMap::new();
-        }
-        let stated = merge::statements_in(self.fs, &before.root);
-        unchanged::of_releases(stated, |named| {
-            let mut installed = context.installed.iter();
-            installed.any(|one| one.name == named.name && one.version == named.version)
+        let before = before.filter(|_| is_wanted);
+        before.map_or_else(EarlyLook::default, |before| {
+            EarlyLook::begin(self.fs, &before.root)
         })
     }
 

@@ -14,6 +14,7 @@ use rvenv_journal::raw::Statement;
 use rvenv_journal::{Digest, Mode, RelPath};
 
 use super::HookError;
+use crate::base::early_look::EarlyLook;
 use crate::build::layout::Layout;
 use crate::build::options::{Options, check_path, check_prompt};
 use crate::build::pyvenv_cfg;
@@ -53,6 +54,8 @@ pub struct Context {
     /// What the receipt states about wheels of distributions that may stay as they are, by the
     /// digests of the wheels: no file is looked for if a lock names one of these.
     pub keepable: BTreeMap<Digest, Statement>,
+    /// What was begun to be looked at of the environment.
+    pub early: EarlyLook,
     /// The wheels that were looked up for distributions which do not fit a new Python; `None` if no
     /// caller looked for any.
     pub looked_up: Option<Vec<LookedUp>>,
@@ -104,6 +107,7 @@ impl Context {
             leaving: Vec::new(),
             removed: BTreeSet::new(),
             keepable: BTreeMap::new(),
+            early: EarlyLook::default(),
             looked_up: None,
             checked: CheckedFiles::default(),
             programs: Vec::new(),

@@ -16,7 +16,7 @@ use rvenv_journal::{Fs, Plan, Publication, RelPath, Target};
 use super::{Force, LookFailed, Permissions, PlanFailed, RunFailed, UnfitPlan};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::clearable::{Clearable, clearable, is_checkout};
-use crate::change::installed_inputs;
+use crate::change::installed_inputs::{self, ReadBefore};
 use crate::change::merge::{self, Lost, is_environment};
 
 /// The names at the top of an environment: venv's, pip's, and those on Windows.
@@ -81,7 +81,7 @@ pub(super) fn check_distributions(target: &Target<'_>, plan: &Plan) -> Result<()
         let why = UnfitPlan::Distribution(strange.path.escape_debug().to_string());
         return Err(RunFailed::NotAnEnvironment { path, why });
     }
-    match installed_inputs::changes(target, plan) {
+    match installed_inputs::changes(target, plan, &ReadBefore::default()) {
         Ok(changes) if changes.is_empty() => Ok(()),
         Ok(changes) => Err(RunFailed::Distributions { path, changes }),
         Err(source) => Err(LookFailed::of_disk(&path, source).into()),

@@ -23,7 +23,7 @@ use super::{
     LookFailed, Outcome, Phase, Report, Run, RunFailed, UndoFailed, lock, note, other_owner,
 };
 use crate::change::generations::Contents;
-use crate::change::installed_inputs;
+use crate::change::installed_inputs::{self, ReadBefore};
 use crate::change::log::Event;
 use crate::change::merge;
 use crate::change::provision::{Known, Provision, StoreAccess};
@@ -33,8 +33,8 @@ use crate::change::replaced::{self, Replaced};
 pub(super) enum Planned {
     /// It changes nothing.
     Nothing(Plan),
-    /// It was made under the lock that the publication takes.
-    Fresh(Plan),
+    /// It was made under the lock that the publication takes, after these files were read.
+    Fresh(Plan, ReadBefore),
     /// The same, and it may only be published as one tree.
     Whole(Plan),
     /// It was made before.
@@ -44,13 +44,18 @@ pub(super) enum Planned {
 impl Planned {
     fn plan(&self) -> &Plan {
         match self {
-            Self::Nothing(plan) | Self::Fresh(plan) | Self::Whole(plan) | Self::Saved(plan) => plan,
+            Self::Nothing(plan) | Self::Fresh(plan, _) | Self::Whole(plan) | Self::Saved(plan) => {
+                plan
+            }
         }
     }
 
-    fn into_plan(self) -> Plan {
+    fn into_parts(self) -> (Plan, ReadBefore) {
         match self {
-            Self::Nothing(plan) | Self::Fresh(plan) | Self::Whole(plan) | Self::Saved(plan) => plan,
+            Self::Fresh(plan, read) => (plan, read),
+            Self::Nothing(plan) | Self::Whole(plan) | Self::Saved(plan) => {
+                (plan, ReadBefore::default())
+            }
         }
     }
 }
@@ -69,7 +74,7 @@ pub(super) fn publish(
         let planned = match (plan(&mut ready)?, entry_size) {
             (Planned::Nothing(plan), _) => return Ok(Outcome::NoChanges(Box::new(plan))),
             (planned @ Planned::Whole(_), _) | (planned, EntrySize::AsPlanned) => planned,
-            (Planned::Fresh(plan), _) => Planned::Fresh(plan.by_entries()),
+            (Planned::Fresh(plan, read), _) => Planned::Fresh(plan.by_entries(), read),
             (Planned::Saved(plan), _) => Planned::Saved(plan.by_entries()),
         };
         if matches!(planned, Planned::Whole(_)) {
@@ -115,12 +120,13 @@ fn publish_once(
         fs: run.fs,
         cache: run.cache,
     };
-    let plan = planned.plan();
-    let content = Provision::new(store_access, plan, known).at(run.now);
+    let is_fresh = matches!(planned, Planned::Fresh(..) | Planned::Whole(_));
+    let (plan, read_before) = planned.into_parts();
+    let content = Provision::new(store_access, &plan, known).at(run.now);
     let target = ready.target().clone();
     let path = target.path().to_path_buf();
-    let replaced = replaced::replaced(ready.target(), plan);
-    let retention = retention(run, ready.target(), plan, &replaced);
+    let replaced = replaced::replaced(ready.target(), &plan);
+    let retention = retention(run, ready.target(), &plan, &replaced);
     let terms = Terms {
         durability: run.durability,
         retention: retention.map_err(LookFailed::disk(&path))?,
@@ -130,9 +136,10 @@ fn publish_once(
             EntrySize::Files => Grain::Files,
         },
     };
-    let prepared = match &planned {
-        Planned::Fresh(_) | Planned::Whole(_) => ready.prepare_fresh(plan, terms, &content),
-        Planned::Nothing(_) | Planned::Saved(_) => ready.prepare(plan, terms, &content),
+    let prepared = if is_fresh {
+        ready.prepare_fresh(&plan, terms, &content)
+    } else {
+        ready.prepare(&plan, terms, &content)
     };
     let prepared = match prepared {
         Err(PrepareError::NothingToDo(_)) => {
@@ -141,7 +148,7 @@ fn publish_once(
         prepared => prepared?,
     };
     (run.phase)(Phase::Unpacking);
-    content.enter_missing(plan, run.interrupted);
+    content.enter_missing(&plan, run.interrupted);
     let options = StageOptions {
         content: &content,
         link_mode: other_owner::link_mode(run.link_mode, run.fs.user(), &path),
@@ -151,10 +158,10 @@ fn publish_once(
     let staged = prepared.stage(&options)?;
     (run.phase)(Phase::Publishing);
     // A tree that is published as a whole has no log: the same plan gives the same bytes.
-    let is_by_entries = planned.plan().publication().is_by_entries();
-    let before = is_by_entries.then(|| Contents::now(&target).unwrap_or_default());
+    let is_by_entries = plan.publication().is_by_entries();
+    let before = is_by_entries.then(|| Contents::seen_by(&plan, &target).unwrap_or_default());
     let late = RefCell::new(None);
-    let stop = || (run.interrupted)() || late_change(&target, plan, &late);
+    let stop = || (run.interrupted)() || late_change(&target, &plan, &read_before, &late);
     let published = staged.publish(&stop).map_err(|failed| PublishFailed {
         source: late.take().unwrap_or(failed.source),
         ..failed
@@ -168,7 +175,7 @@ fn publish_once(
     content.note_examined();
     drop(content);
     Ok(Outcome::Published(Box::new(Report {
-        plan: planned.into_plan(),
+        plan,
         replaced,
         counts,
         steps,
@@ -178,8 +185,13 @@ fn publish_once(
 
 /// Whether another installer was at work while the new tree was built; the engine looks only at the
 /// paths of the plan.
-fn late_change(target: &Target<'_>, plan: &Plan, late: &RefCell<Option<PublishError>>) -> bool {
-    let found = match installed_inputs::changes(target, plan) {
+fn late_change(
+    target: &Target<'_>,
+    plan: &Plan,
+    before: &ReadBefore,
+    late: &RefCell<Option<PublishError>>,
+) -> bool {
+    let found = match installed_inputs::changes(target, plan, before) {
         Ok(changes) => changes.into_iter().next().map(|change| {
             PublishError::Changed(Stale {
                 path: change.distribution().to_string(),

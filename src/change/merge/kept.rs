@@ -10,18 +10,16 @@
 //!
 //! Does not write. Read next: `retired.rs`; `../../front/unchanged.rs`, which leaves files out.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::Path;
 
-use rvenv_journal::fs::{Dir, FsError, Time};
-use rvenv_journal::raw::{
-    DiskError, ENGINE_DIR, Effect, Observation, Observed, PublishedPath, RECEIPT_NAME,
-    is_same_mode, observe_paths, paired,
-};
+use rvenv_journal::fs::Dir;
+use rvenv_journal::raw::{DiskError, Effect, Observation, PublishedPath, RECEIPT_NAME, paired};
 use rvenv_journal::{Digest, Node, PlanBuilder, Receipt, RelPath, Target, observe};
 
 use super::{Looked, MergeError};
+use crate::base::early_look::Published;
 use crate::build::hooks::Context;
 use crate::build::supply::Supply;
 use crate::change::installed_inputs::InstalledInput;
@@ -48,16 +46,17 @@ impl Keeper<'_> {
     /// [`MergeError::NotKept`] if something of it is not as it was published.
     pub(super) fn look(
         &self,
-        receipt: Option<&mut Receipt>,
+        published: Option<&mut Published>,
         draft: &mut PlanBuilder,
     ) -> Result<Observation, MergeError> {
         let disk = LookFailed::disk(self.target.path());
         let (fs, place) = (self.target.disk(), self.target.place());
         let mut all = self.context.supplies.iter();
         if all.any(|supply| supply.installed.is_some()) {
-            let receipt = receipt.ok_or_else(|| self.not_kept(RECEIPT_NAME))?;
-            let mut is_kept = self.listed(receipt)?;
-            self.check(receipt, &mut is_kept, draft).map_err(disk)??;
+            let published = published.ok_or_else(|| self.not_kept(RECEIPT_NAME))?;
+            let mut is_kept = self.listed(&published.receipt)?;
+            self.check(published, &mut is_kept, draft).map_err(disk)??;
+            let receipt = &mut published.receipt;
             let paths = std::mem::take(&mut receipt.paths);
             let (mut kept, mut others) = (Vec::new(), Vec::new());
             for (one, is_kept) in paths.into_iter().zip(is_kept) {
@@ -153,44 +152,34 @@ impl Keeper<'_> {
 
     /// Checks that what is kept is as it was published, and that no file of it is planned. A
     /// directory that is planned too is looked at as planned, and not kept.
-    fn check(&self, receipt: &Receipt, is_kept: &mut [bool], draft: &PlanBuilder) -> Looked<()> {
-        let (fs, place) = (self.target.disk(), self.target.place());
-        let before = self.receipt_time()?;
-        let mut kept = Vec::new();
-        let both = paired(&receipt.paths, draft.operations());
-        for ((path, published, planned), is_kept) in both.zip(is_kept).filter(|(_, it)| **it) {
-            match planned.map(|planned| &planned.node) {
-                None => kept.push((path, published)),
-                Some(Node::Dir { .. }) => *is_kept = false,
-                Some(Node::File { .. } | Node::Symlink { .. }) => {
-                    return Ok(Err(self.not_kept(path.as_str())));
-                }
-            }
-        }
-        let doubtful = observe_paths(fs, place, &kept, |path, published, found| {
-            match unchanged(published, found.as_ref(), before) {
-                Some(true) => None,
-                Some(false) => Some((path.clone(), None)),
-                None => Some((path.clone(), Some((*published).clone()))),
-            }
-        })?;
+    fn check(
+        &self,
+        published: &mut Published,
+        is_kept: &mut [bool],
+        draft: &PlanBuilder,
+    ) -> Looked<()> {
+        let fs = self.target.disk();
+        let unchanged = published.unchanged(fs, self.root)?;
+        let both = paired(&published.receipt.paths, draft.operations());
         let mut walk = Walk::new(fs, self.root);
-        for (path, to_read) in doubtful {
-            let is_same = to_read.map(|of| is_as_published(&mut walk, &path, &of));
-            if !is_same.transpose()?.unwrap_or(false) {
+        for (((path, published, planned), is_kept), unchanged) in both.zip(is_kept).zip(unchanged) {
+            let is_same = match planned.map(|planned| &planned.node) {
+                _ if !*is_kept => continue,
+                None => match unchanged {
+                    Some(is_same) => is_same,
+                    None => is_as_published(&mut walk, path, published)?,
+                },
+                Some(Node::Dir { .. }) => {
+                    *is_kept = false;
+                    continue;
+                }
+                Some(Node::File { .. } | Node::Symlink { .. }) => false,
+            };
+            if !is_same {
                 return Ok(Err(self.not_kept(path.as_str())));
             }
         }
         Ok(Ok(()))
-    }
-
-    /// When the receipt was written, in nanoseconds since 1970.
-    fn receipt_time(&self) -> Result<i128, FsError> {
-        let fs = self.target.disk();
-        let inner = fs.open_dir(self.root, OsStr::new(ENGINE_DIR))?;
-        let meta = fs.meta(&inner, OsStr::new(RECEIPT_NAME))?;
-        let nanos = |at: Time| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
-        Ok(meta.map_or(i128::MIN, |meta| nanos(meta.mtime)))
     }
 }
 
@@ -202,6 +191,8 @@ struct Marked<'r> {
     inside: Vec<(&'r str, usize)>,
     /// Where the other files are, by their paths.
     outside: Vec<(&'r str, usize)>,
+    /// Where the row after the last one is among `inside`: a RECORD is in nearly the same order.
+    next: Cell<usize>,
     is_kept: Vec<bool>,
 }
 
@@ -211,6 +202,7 @@ impl<'r> Marked<'r> {
             site,
             inside: Vec::new(),
             outside: Vec::new(),
+            next: Cell::new(0),
             is_kept: vec![false; receipt.paths.len()],
         };
         for (place, (path, published)) in receipt.paths.iter().enumerate() {
@@ -247,15 +239,18 @@ impl<'r> Marked<'r> {
     }
 
     fn place(&self, row: &str) -> Option<usize> {
-        let of = |places: &[(&str, usize)], row: &str| {
-            let found = places.binary_search_by(|(path, _)| (*path).cmp(row));
-            places.get(found.ok()?).map(|(_, place)| *place)
-        };
         if row.starts_with("..") {
-            of(&self.outside, lexical(self.site, row)?.as_str())
-        } else {
-            of(&self.inside, row)
+            let row = lexical(self.site, row)?;
+            let at = search(&self.outside, row.as_str())?;
+            return self.outside.get(at).map(|(_, place)| *place);
         }
+        let next = self.next.get();
+        let at = match self.inside.get(next) {
+            Some((path, _)) if *path == row => next,
+            Some(_) | None => search(&self.inside, row)?,
+        };
+        self.next.set(at + 1);
+        self.inside.get(at).map(|(_, place)| *place)
     }
 
     /// What is marked, with the directories above each.
@@ -278,6 +273,12 @@ impl<'r> Marked<'r> {
         }
         self.is_kept
     }
+}
+
+/// Where a path is among sorted ones.
+fn search(sorted: &[(&str, usize)], path: &str) -> Option<usize> {
+    let found = sorted.binary_search_by(|(other, _)| (*other).cmp(path));
+    found.ok()
 }
 
 /// What a RECORD says about how its distribution was asked for, as hashes in its own form.
@@ -309,37 +310,6 @@ impl Notes {
             Some(_) | None => {}
         }
     }
-}
-
-/// Whether a path is as it was published; `None` if only its bytes can tell.
-fn unchanged(published: &PublishedPath, found: Option<&Observed>, before: i128) -> Option<bool> {
-    Some(match (published, found) {
-        (PublishedPath::Dir { mode }, Some(Observed::Dir { mode: found })) => {
-            is_same_mode(*mode, *found)
-        }
-        (
-            PublishedPath::File {
-                mode, len, mtime, ..
-            },
-            Some(Observed::File {
-                mode: seen,
-                len: found,
-                mtime_ns,
-                ..
-            }),
-        ) => {
-            let is_same = is_same_mode(*mode, *seen) && len == found;
-            match mtime {
-                Some(seconds) => is_same && i128::from(*seconds) * 1_000_000_000 == *mtime_ns,
-                None if is_same && *mtime_ns >= before => return None,
-                None => is_same,
-            }
-        }
-        (
-            PublishedPath::Dir { .. } | PublishedPath::File { .. } | PublishedPath::Symlink { .. },
-            _,
-        ) => false,
-    })
 }
 
 /// Checks that nothing but packages changes in a plan that keeps some: scripts and other files of

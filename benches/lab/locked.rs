@@ -1,8 +1,9 @@
 //! Packages that a lock names: the same wheels by the same hashes, installed by rvenv, uv and pip.
 //!
 //! The wheels are made here. `uv venv` and `uv pip sync` run one right after the other, and link
-//! from uv's cache; so do `python -m venv` and `pip install`, which compiles no bytecode. rvenv waits for the disk and keeps what it replaces; uv and pip do neither. Cold
-//! caches are new directories for each run, and the wheels then come from an index of the bench.
+//! from uv's cache; so do `python -m venv` and `pip install`, which compiles no bytecode. rvenv
+//! waits for the disk and keeps what it replaces; uv and pip do neither. Cold caches are new
+//! directories for each run, and the wheels then come from an index of the bench.
 //! Promises that the files of each result are counted and shown.
 //!
 //! Read next: `course.rs` (the commands), `wheels.rs`, `index_server.rs`.

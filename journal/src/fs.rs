@@ -9,6 +9,7 @@ pub(crate) mod error_place;
 pub(crate) mod exchange;
 mod inherited_mode;
 mod interface;
+mod meta;
 pub(crate) mod named_sync;
 pub(crate) mod parallel;
 pub(crate) mod privacy;
@@ -21,7 +22,8 @@ pub mod sim;
 
 pub use inherited_mode::left_by_acl;
 pub use interface::{
-    Barrier, CopyMethod, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NameInDir,
-    NewFile, Rename, Room, Time,
+    Barrier, CopyMethod, Dir, Flush, Fs, FsError, Held, Layers, Lock, NameInDir, NewFile, Rename,
+    Room,
 };
+pub use meta::{Kind, Meta, Time};
 pub use sharing::{Acl, Sharing};

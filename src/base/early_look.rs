@@ -176,7 +176,8 @@ fn unchanged(published: &PublishedPath, found: Option<&Observed>, before: Time) 
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests change a directory by hand, as another program would"

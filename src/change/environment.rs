@@ -508,8 +508,8 @@ fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
     }
 }
 
-/// Chooses the publication by what exists at the target; `draft` was made for an absent target. With
-/// the plan, what was read for it.
+/// Chooses the publication by what exists at the target; `draft` was made for an absent target.
+/// What was read for the plan comes with it.
 fn plan_at(
     target: &Target<'_>,
     hooks: &dyn Hooks,

@@ -225,13 +225,12 @@ fn now(
     let libs = Libs::read(fs, &root)?.libs;
     each(fs, &root, &libs, &mut |lib, distribution, found| {
         if let Ok(entry) = lib.join(&distribution.dir) {
-            let (digest, len) = match before.digest(&entry, found.meta.as_ref()) {
-                Some(digest) => (digest, found.meta.map_or(0, |meta| meta.len)),
-                None => {
-                    let bytes = found.read();
-                    (Digest::of(&bytes), bytes.len() as u64)
-                }
-            };
+            let known = before.digest(&entry, found.meta.as_ref());
+            let known = known.zip(found.meta.map(|meta| meta.len));
+            let (digest, len) = known.unwrap_or_else(|| {
+                let bytes = found.read();
+                (Digest::of(&bytes), bytes.len() as u64)
+            });
             let installation = Installation {
                 distribution: distribution.clone(),
                 digest,

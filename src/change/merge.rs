@@ -144,27 +144,15 @@ pub fn merge(
         context: &context,
         companions: &companions,
     };
-    if let Ok(mode) = Mode::new(meta.mode & 0o777) {
-        merge.draft.adopt_root_mode(mode);
-    }
-    if is_shared(fs, &merge.root, merge.receipt.as_ref()).map_err(disk)? {
-        merge.draft.share();
-    }
+    merge.adopt_root(meta.mode).map_err(disk)?;
     merge.recall();
     merge.adopt().map_err(disk)??;
     redate(fs, &merge.root, &mut merge.draft, &merge.seen).map_err(disk)?;
-    let stays = if is_environment {
-        merge.retire(existing.as_ref()).map_err(disk)??
-    } else {
-        BTreeSet::new()
-    };
-    let Merge {
-        draft,
-        receipt,
-        mut seen,
-        ..
-    } = merge;
-    let mut draft = draft;
+    let mut stays = BTreeSet::new();
+    if is_environment {
+        stays = merge.retire(existing.as_ref()).map_err(disk)??;
+    }
+    let (receipt, mut draft, mut seen) = (merge.receipt, merge.draft, merge.seen);
     keep_statements(receipt.as_ref(), &installed_names, &mut draft);
     let retired = look(target, &BTreeMap::new(), draft.retired()).map_err(disk)?;
     seen.paths.extend(retired.paths);
@@ -390,6 +378,17 @@ impl Merge<'_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Takes over the mode of the root, and whether it is shared.
+    fn adopt_root(&mut self, mode: u32) -> Result<(), FsError> {
+        if let Ok(mode) = Mode::new(mode & 0o777) {
+            self.draft.adopt_root_mode(mode);
+        }
+        if is_shared(self.fs, &self.root, self.receipt.as_ref())? {
+            self.draft.share();
+        }
+        Ok(())
     }
 
     /// Records files that were published with other bytes than planned. Their length and time may

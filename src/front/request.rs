@@ -260,8 +260,8 @@ impl Answer {
     }
 }
 
-/// The wheels of which no file is looked for. Bytecode and a time for generated files may differ from
-/// what was published, so then every file is planned.
+/// The wheels of which no file is looked for. Bytecode and a time for generated files may differ
+/// from what was published, so then every file is planned.
 fn keepable(early: &EarlyLook, context: &Context) -> BTreeMap<Digest, Statement> {
     let Options {
         compile_bytecode,

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::meta::{Kind, Meta};
 use super::sharing::{Acl, Sharing};
 use crate::base::digest::Digest;
-use crate::base::identity::Identity;
 
 /// A directory held open by the [`Fs`] that returned it.
 #[derive(Clone)]
@@ -83,52 +83,6 @@ impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Held")
     }
-}
-
-/// The kind of the object at a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A directory.
-    Dir,
-    /// A regular file.
-    File,
-    /// A symbolic link, which is never followed.
-    Symlink,
-    /// A FIFO, socket or device.
-    Other,
-}
-
-/// A point in time, as filesystems store it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
-    /// Seconds since 1970-01-01 UTC.
-    pub seconds: i64,
-    /// Nanoseconds within the second.
-    pub nanos: u32,
-}
-
-/// The metadata of an object, as `lstat` reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meta {
-    /// The kind of the object.
-    pub kind: Kind,
-    /// Permission bits, 0 to 0o7777; on Windows 0o777 or 0o555.
-    pub mode: u32,
-    /// Length in bytes: of a file's content, or of a symbolic link's target.
-    pub len: u64,
-    /// When the content was last modified.
-    pub mtime: Time,
-    /// When anything about it last changed: its content, mode, owner or number of names. No program
-    /// can set it. On Windows it is `mtime`.
-    pub ctime: Time,
-    /// User id of the owner; 0 on Windows.
-    pub owner: u32,
-    /// Group id; 0 on Windows.
-    pub group: u32,
-    /// How many names the object has.
-    pub links: u64,
-    /// Which object it is.
-    pub identity: Identity,
 }
 
 /// When the content of a new file reaches the disk.

@@ -41,9 +41,9 @@ pub fn observe(
     })
 }
 
-/// Looks at these paths below an open directory, which are in the order of a tree walk and have each
-/// a value of the caller, and collects what `show` makes of what exists at each; no
-/// file is read.
+/// Looks at these paths below an open directory, which are in the order of a tree walk and have
+/// each a value of the caller, and collects what `show` makes of what exists at each; no file is
+/// read.
 ///
 /// # Errors
 /// The error of the disk.

@@ -155,16 +155,16 @@ impl<'a> Ready<'a> {
         let fs = target.fs;
         let receipt = LateReceipt::of(plan);
         let early = receipt.clone();
-        let begin = || self.begin(plan, terms, receipt);
+        let start = || self.begin(plan, terms, receipt);
         // A plan that keeps much has a long receipt and little to stage, so that the stage would
         // wait for it.
         let begun = if plan.kept().is_empty() {
-            begin()?
+            start()?
         } else {
             let make = || {
                 early.get();
             };
-            in_parallel(fs, make, begin).1?
+            in_parallel(fs, make, start).1?
         };
         Ok(Prepared { begun })
     }

@@ -109,6 +109,15 @@ enum EntrySize {
     Files,
 }
 
+impl EntrySize {
+    fn grain(self) -> Grain {
+        match self {
+            Self::AsPlanned | Self::Packages => Grain::Packages,
+            Self::Files => Grain::Files,
+        }
+    }
+}
+
 fn publish_once(
     run: &Run<'_>,
     ready: Ready<'_>,
@@ -131,10 +140,7 @@ fn publish_once(
         durability: run.durability,
         retention: retention.map_err(LookFailed::disk(&path))?,
         verdict: verdict(run),
-        grain: match entry_size {
-            EntrySize::AsPlanned | EntrySize::Packages => Grain::Packages,
-            EntrySize::Files => Grain::Files,
-        },
+        grain: entry_size.grain(),
     };
     let prepared = if is_fresh {
         ready.prepare_fresh(&plan, terms, &content)

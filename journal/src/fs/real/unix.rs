@@ -47,13 +47,12 @@ mod stat;
 use acl::AclKind;
 #[cfg(target_vendor = "apple")]
 use apple as system;
-use calls::{DIRECTORY, NEW_FILE, PASSIVE, list, list_types, not_empty};
+use calls::{DIRECTORY, NEW_FILE, PASSIVE, list, list_kinds, not_empty};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
 use opened::OpenDir;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 use posix as system;
-use stat::listed_kind;
 
 /// Length of the random part of [`Fs::make_unique_dir`]: 71 bits, so that no two transactions get
 /// the same name.
@@ -310,16 +309,8 @@ impl Fs for RealFs {
         wanted: &dyn Fn(&OsStr) -> bool,
     ) -> Result<Vec<(OsString, Kind)>, FsError> {
         let call = On::dir("list", dir)?;
-        let entries = list_types(&call.on.fd, wanted).map_err(|error| call.failed(error))?;
-        let mut kinds = Vec::with_capacity(entries.len());
-        for (name, listed) in entries {
-            let kind = match listed_kind(listed) {
-                Some(kind) => Some(kind),
-                None => self.meta(dir, &name)?.map(|meta| meta.kind),
-            };
-            kinds.extend(kind.map(|kind| (name, kind)));
-        }
-        Ok(kinds)
+        let look = |name: &OsStr| system::meta_at(&call.on.fd, name);
+        list_kinds(&call.on.fd, wanted, &look).map_err(|error| call.failed(error))
     }
 
     fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError> {
@@ -509,8 +500,7 @@ impl Fs for RealFs {
     }
 
     fn threads(&self) -> usize {
-        // Two threads share a filesystem's work per object; more of them wait for its single
-        // journal.
+        // Two share a filesystem's work per object; more of them wait for its single journal.
         2
     }
 

@@ -10,6 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::stat::listed_kind;
+use crate::fs::{Kind, Meta};
+
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
@@ -43,8 +46,29 @@ pub(super) fn list(
     Ok(entries.into_iter().map(|(name, _)| name).collect())
 }
 
-/// As [`list`], with the type that the listing gives each entry.
-pub(super) fn list_types(
+/// As [`list`], with the kind of each entry, which is looked at only if the listing does not say
+/// it; what is gone meanwhile is left out.
+pub(super) fn list_kinds(
+    fd: &OwnedFd,
+    wanted: &dyn Fn(&OsStr) -> bool,
+    look: &dyn Fn(&OsStr) -> rustix::io::Result<Meta>,
+) -> rustix::io::Result<Vec<(OsString, Kind)>> {
+    let mut kinds = Vec::new();
+    for (name, listed) in list_types(fd, wanted)? {
+        let kind = match listed_kind(listed) {
+            Some(kind) => kind,
+            None => match look(&name) {
+                Ok(meta) => meta.kind,
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        kinds.push((name, kind));
+    }
+    Ok(kinds)
+}
+
+fn list_types(
     fd: &OwnedFd,
     wanted: &dyn Fn(&OsStr) -> bool,
 ) -> rustix::io::Result<Vec<(OsString, FileType)>> {

@@ -31,6 +31,7 @@ use crate::plan::error::PlanError;
 use crate::plan::node::{Expected, Input, Observation, Observed, Operation};
 use crate::plan::operations::Operations;
 
+mod parts;
 mod values;
 
 use crate::plan::receipt::PublishedDto;

@@ -54,6 +54,7 @@
 //! Read next: `env_builder.rs` for the options, `hooks.rs` for the hooks, `environment.rs` for how
 //! a plan reaches the disk.
 
+pub mod artifact;
 pub mod backend;
 mod base;
 mod build;
@@ -77,8 +78,8 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    caller, cloning, env_builder, fetching, host, locked, locking, mending, proving, rebuilding,
-    request, resolving, saved_plan,
+    caller, cloning, env_builder, fetching, host, locked, locking, mending, proving, pulling,
+    pushing, rebuilding, republishing, request, resolving, saved_plan,
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};

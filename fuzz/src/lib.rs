@@ -14,9 +14,10 @@ mod publication;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name, which is that of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("index_page", product::index_page),
     ("journal_decode", engine::journal_decode),
+    ("manifest_read", product::manifest_read),
     ("plan_apply", engine::plan_apply),
     ("plan_decode", engine::plan_decode),
     ("pylock_read", product::pylock_read),

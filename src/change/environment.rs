@@ -22,6 +22,7 @@ use rvenv_journal::{
 
 mod applied;
 mod cloning;
+mod deploying;
 mod failures;
 mod other_owner;
 mod phase;
@@ -33,6 +34,8 @@ mod rolling_back;
 use self::applied::is_applied;
 pub(crate) use self::cloning::draft as draft_clone;
 pub use self::cloning::{clone, plan_clone};
+use self::deploying::nothing;
+pub use self::deploying::{over, put};
 pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
 pub use self::phase::Phase;
@@ -589,11 +592,4 @@ fn can_be_renamed(target: &Target<'_>) -> Result<bool, FsError> {
     let mounts = fs.mounts_under(&root);
     let shortest = mounts.iter().min_by_key(|mount| mount.components().count());
     Ok(fs.may_write(place.dir) && !shortest.is_some_and(is_mount))
-}
-
-fn nothing() -> Observation {
-    Observation {
-        target: Expected::Absent,
-        paths: std::collections::BTreeMap::new(),
-    }
 }

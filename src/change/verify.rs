@@ -78,6 +78,17 @@ pub struct Verification {
     pub foreign: usize,
 }
 
+/// Every path that a receipt has and that is another one in an environment; the receipt may be that
+/// of a plan which was made elsewhere.
+///
+/// # Errors
+/// See [`VerifyFailed`].
+pub fn differences(target: &Target<'_>, receipt: &Receipt) -> Result<Vec<Finding>, VerifyFailed> {
+    let disk = LookFailed::disk(target.path());
+    let root = target.root().map_err(disk)?;
+    Ok(check_receipt(target.disk(), &root, receipt).map_err(disk)?)
+}
+
 /// What is true of an environment as a whole; several may be, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {

@@ -6,14 +6,13 @@
 //! Read next: `fetcher.rs` and `pages.rs`, which have jobs.
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-
-use super::failure::FetchFailed;
 
 /// How many jobs run at once; a small file is mostly a wait for the server.
 const WORKERS_MAX: usize = 16;
@@ -28,12 +27,12 @@ const TICK: Duration = Duration::from_millis(50);
 ///
 /// # Panics
 /// If a job does.
-pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static>(
+pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static, E: From<io::Error>>(
     jobs: Vec<Job>,
     stopped: &Arc<AtomicBool>,
     work: impl Fn(Job) -> Done + Send + Sync + 'static,
-    mut each: impl FnMut(Option<Done>) -> Result<(), FetchFailed>,
-) -> Result<(), FetchFailed> {
+    mut each: impl FnMut(Option<Done>) -> Result<(), E>,
+) -> Result<(), E> {
     let all = jobs.len();
     let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
     let work = Arc::new(work);
@@ -54,7 +53,7 @@ pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static>(
             }
         };
         if let Err(error) = thread::Builder::new().spawn(worker) {
-            return stop(FetchFailed::Thread(error));
+            return stop(error.into());
         }
     }
     drop(sender);
@@ -103,7 +102,7 @@ mod tests {
             }
         };
         let run = catch_unwind(AssertUnwindSafe(|| {
-            at_once(jobs, &stopped, work, |_| Ok(()))
+            at_once(jobs, &stopped, work, |_| Ok::<_, io::Error>(()))
         }));
         let panic = run.unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&"of job 20"));

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::{self, HeaderMap, HeaderName, Method, Request, Response, header};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, AsSendBody, Body, Proxy};
+use ureq::{Agent, AsSendBody, Body, Proxy, SendBody};
 
 use super::address::{Address, Scheme};
 use super::http_date;
@@ -83,6 +83,15 @@ pub(super) struct Exchange<'a> {
 pub(super) enum Sent<'a> {
     Nothing,
     Bytes(&'a [u8]),
+    /// Part of a file.
+    Part(&'a Path, Range),
+}
+
+/// Some bytes of a file.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    pub(super) start: u64,
+    pub(super) len: u64,
 }
 
 /// What a server answered, whatever its status.
@@ -290,6 +299,14 @@ impl Client {
         let response = match exchange.sent {
             Sent::Nothing => run(&agent, request.body(())),
             Sent::Bytes(bytes) => run(&agent, request.body(bytes)),
+            Sent::Part(path, range) => {
+                let mut part = part_of(path, range).map_err(|source| PlaceError::Local {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                let request = request.header(header::CONTENT_LENGTH, range.len);
+                run(&agent, request.body(SendBody::from_reader(&mut part)))
+            }
         };
         let (parts, body) = response
             .map_err(|error| self.failed(address, &error))?
@@ -447,6 +464,12 @@ fn run<S: AsSendBody>(
     request: http::Result<Request<S>>,
 ) -> Result<Response<Body>, ureq::Error> {
     agent.run(request.map_err(ureq::Error::Http)?)
+}
+
+fn part_of(path: &Path, range: Range) -> io::Result<impl Read + use<>> {
+    let mut file = regular_file::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    Ok(file.take(range.len))
 }
 
 /// What a reply means for a file that was asked for.

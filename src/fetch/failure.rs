@@ -37,7 +37,7 @@ pub enum FetchFailed {
     TotalTooLarge(u64),
     /// The system refused a thread.
     #[error("cannot start a thread for downloads")]
-    Thread(#[source] io::Error),
+    Thread(#[from] io::Error),
     /// The caller asked to stop.
     #[error("interrupted while fetching")]
     Interrupted,

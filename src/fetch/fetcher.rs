@@ -25,7 +25,7 @@ use super::failure::FetchFailed;
 use super::index_page::IndexFile;
 use super::place::{Listing, Place};
 use super::places::{Directory, Linked, LocalFile, Remote, SimpleIndex, is_wheel, links_place};
-use super::registry::Registry;
+use super::registry::{Purpose, Registry};
 use super::settings::{Links, Order, Settings};
 use super::shelf::Shelf;
 use crate::base::cache::Cache;
@@ -124,8 +124,8 @@ impl Kinds {
         for order in &client.settings().from {
             match order {
                 Order::Registry(repository) => {
-                    let (client, repository) = (Arc::clone(client), (**repository).clone());
-                    places.push(Box::new(Registry::to_read(client, repository)));
+                    let (client, repository) = (Arc::clone(client), repository.clone());
+                    places.push(Box::new(Registry::new(client, repository, &Purpose::Read)));
                 }
                 Order::Wheelhouses => places.append(&mut self.wheelhouses),
                 Order::Named => places.append(&mut self.named),

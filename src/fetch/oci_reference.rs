@@ -7,6 +7,7 @@
 //! Read next: `registry.rs`, which sends requests.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rvenv_journal::Digest;
 use thiserror::Error;
@@ -46,12 +47,21 @@ pub enum ReferenceError {
 
 /// A repository of a registry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Repository {
+pub struct Repository(Arc<Parts>);
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Parts {
     scheme: &'static str,
     /// The host and perhaps the port, as they were typed.
     authority: String,
     root: Address,
     name: String,
+}
+
+/// Whether a text is meant as a reference.
+#[must_use]
+pub fn is_reference(text: &str) -> bool {
+    SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// A repository, and perhaps what in it.
@@ -95,40 +105,63 @@ impl Reference {
             return Err(ReferenceError::Repository);
         }
         Ok(Self {
-            repository: Repository {
+            repository: Repository(Arc::new(Parts {
                 scheme,
                 authority: authority.to_owned(),
                 root: root(scheme, authority)?,
                 name: name.to_owned(),
-            },
+            })),
             tag,
             digest,
         })
     }
 }
 
+impl Reference {
+    /// The same repository, and this digest in it.
+    #[must_use]
+    pub fn at(&self, digest: Digest) -> Self {
+        Self {
+            repository: self.repository.clone(),
+            tag: None,
+            digest: Some(digest),
+        }
+    }
+}
+
 impl Repository {
+    /// Whether both are of one registry.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.0.root == other.0.root
+    }
+
     /// Its name in the registry.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The host and perhaps the port.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.authority
+        &self.0.authority
     }
 
     /// The root of the registry.
     pub(super) fn root(&self) -> &Address {
-        &self.root
+        &self.0.root
     }
 }
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}/{}", self.scheme, self.authority, self.name)
+        let Parts {
+            scheme,
+            authority,
+            name,
+            ..
+        } = &*self.0;
+        write!(f, "{scheme}{authority}/{name}")
     }
 }
 

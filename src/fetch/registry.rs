@@ -9,7 +9,7 @@
 //! the same with an asynchronous runtime and a second client for HTTP: more than the whole command
 //! may grow.
 //!
-//! Read next: `registry/login.rs`; `oci_reference.rs`, the addresses.
+//! Read next: `registry/login.rs`; `transfer.rs`, which writes; `oci_reference.rs`, the addresses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,9 +20,13 @@ use ureq::http::{Method, header};
 
 mod challenge;
 mod login;
+mod manifests;
+mod upload;
 
 use self::challenge::challenges;
 use self::login::Login;
+pub use self::upload::Sending;
+pub(super) use self::upload::{Blob, BlobBytes};
 use super::address::Address;
 use super::asked::Asked;
 use super::bounded;
@@ -64,15 +68,36 @@ struct OneError {
     message: String,
 }
 
+/// What a repository is asked for, which a token must allow.
+pub(super) enum Purpose<'a> {
+    Read,
+    /// To write, also what another repository of the same registry gives.
+    Write {
+        neighbour: Option<&'a str>,
+    },
+}
+
 impl Registry {
-    /// A repository that is only read.
-    pub(super) fn to_read(client: Arc<Client>, repository: Repository) -> Self {
-        let scope = format!("repository:{}:pull", repository.name());
+    /// A repository for a purpose.
+    pub(super) fn new(client: Arc<Client>, repository: Repository, purpose: &Purpose<'_>) -> Self {
+        let scope = |name: &str, actions: &str| format!("repository:{name}:{actions}");
+        let own = repository.name();
+        let scopes = match purpose {
+            Purpose::Read => vec![scope(own, "pull")],
+            Purpose::Write { neighbour } => {
+                let other = neighbour.map(|name| scope(name, "pull"));
+                [scope(own, "pull,push")].into_iter().chain(other).collect()
+            }
+        };
         Self {
-            login: Login::new(&repository, vec![scope]),
+            login: Login::new(&repository, scopes),
             client,
             repository,
         }
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
     }
 
     /// The address of something in the repository.
@@ -153,6 +178,14 @@ impl Registry {
                 status,
                 wait: None,
             },
+        }
+    }
+
+    /// A reply of success.
+    fn accepted(&self, address: &Address, reply: Reply) -> Result<Reply, PlaceError> {
+        match reply.status {
+            200..=299 => Ok(reply),
+            _ => Err(self.refusal(address, reply)),
         }
     }
 

@@ -77,7 +77,7 @@ pub enum Links {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// A repository of a registry.
-    Registry(Box<Repository>),
+    Registry(Repository),
     /// The directories of wheels.
     Wheelhouses,
     /// The path and the URL that a lock or a plan names.
@@ -201,7 +201,7 @@ fn order(text: &str) -> Result<Order, SettingsError> {
             if named.tag.is_some() || named.digest.is_some() {
                 return Err(SettingsError::NotWhole);
             }
-            Order::Registry(Box::new(named.repository))
+            Order::Registry(named.repository)
         }
     })
 }

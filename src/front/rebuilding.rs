@@ -8,10 +8,8 @@
 //! Read next: `plan_note.rs`, the note; `saved_plan.rs`, which finds the wheels; `request.rs`, the
 //! first way to a plan.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::raw::{Expected, Observation};
 use rvenv_journal::{Digest, Plan, Publication};
 use thiserror::Error;
 
@@ -90,6 +88,28 @@ impl Caller<'_> {
         env_dir: &str,
         permissions: Permissions<'_>,
     ) -> Result<Plan, RebuildFailed> {
+        let clear = plan.publication() != Publication::Put;
+        let other = self.context_elsewhere(plan, env_dir)?;
+        let made = environment::plan(self.fs, &Venv, &other, permissions)?;
+        if !clear && made.publication() != Publication::Put {
+            return Err(RebuildFailed::Exists(env_dir.to_owned()));
+        }
+        Ok(made.with_statements_of(plan))
+    }
+
+    /// Plans for another path, at which nothing counts as existing, what a saved plan makes; its
+    /// wheels must be files.
+    ///
+    /// # Errors
+    /// See [`RebuildFailed`].
+    pub fn rebuilt(&self, plan: &Plan, env_dir: &str) -> Result<Plan, RebuildFailed> {
+        let other = self.context_elsewhere(plan, env_dir)?;
+        let draft = hooks::build(&Venv, &other).map_err(PlanFailed::from)?;
+        Ok(environment::put(draft)?.with_statements_of(plan))
+    }
+
+    /// Everything that a hook may know about what a saved plan makes, for another path.
+    fn context_elsewhere(&self, plan: &Plan, env_dir: &str) -> Result<Context, RebuildFailed> {
         if !makes_all(plan) {
             return Err(RebuildFailed::OfExisting(plan.target().to_owned()));
         }
@@ -115,12 +135,7 @@ impl Caller<'_> {
         if umask.is_of_acl {
             (options.umask, options.umask_is_of_acl) = (umask.bits, true);
         }
-        let other = context(env_dir, options)?;
-        let made = environment::plan(self.fs, &Venv, &other, permissions)?;
-        if !clear && made.publication() != Publication::Put {
-            return Err(RebuildFailed::Exists(env_dir.to_owned()));
-        }
-        Ok(made.with_statements_of(plan))
+        context(env_dir, options)
     }
 
     /// The interpreter of a plan, as an earlier command asked it; it is not started.
@@ -156,13 +171,7 @@ fn check_outcome(plan: &Plan, own: &Context) -> Result<(), RebuildFailed> {
         // The directory that is replaced gave its mode.
         draft.adopt_root_mode(plan.root_mode());
     }
-    let absent = Observation {
-        target: Expected::Absent,
-        paths: BTreeMap::new(),
-    };
-    let own = draft
-        .finish(absent, Publication::Put)
-        .map_err(PlanFailed::from)?;
+    let own = environment::put(draft)?;
     let (planned, found) = (plan.outcome(), own.outcome());
     if planned == found {
         Ok(())

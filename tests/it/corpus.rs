@@ -51,6 +51,11 @@ fn every_archive_of_sources_of_the_corpus_is_refused_or_stays_below_its_director
 }
 
 #[test]
+fn every_manifest_of_the_corpus_is_refused_or_is_the_same_when_it_is_written() {
+    check("manifest_read", product::manifest_read);
+}
+
+#[test]
 fn every_configuration_of_the_corpus_is_refused_or_read_as_python_reads_it() {
     check("pyvenv_cfg", product::pyvenv_cfg);
 }

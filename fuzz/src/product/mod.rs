@@ -4,12 +4,14 @@
 mod choices;
 mod index;
 mod lock;
+mod manifest;
 mod pyvenv;
 mod sources;
 mod wheel;
 
 pub use index::index_page;
 pub use lock::{pylock_read, requirements_read};
+pub use manifest::manifest_read;
 pub use pyvenv::pyvenv_cfg;
 pub use sources::sources_unpack;
 pub use wheel::wheel_read;

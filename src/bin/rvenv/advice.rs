@@ -30,6 +30,7 @@ mod cli_error;
 mod codes;
 mod interpreter;
 mod merging;
+mod registry;
 mod request;
 mod resolving;
 mod saved_plan;
@@ -46,6 +47,7 @@ pub(crate) use codes::{Code, Exit, Explanation};
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
 pub(crate) use self::interpreter::{of_base, of_interpreter};
+pub(crate) use self::registry::{of_pull, of_push, of_republished};
 pub(crate) use self::request::of_request;
 pub(crate) use self::resolving::of_resolving;
 pub(crate) use self::saved_plan::{of_rebuild, of_unsuited};

@@ -16,24 +16,29 @@ use clap::{
 };
 
 mod about;
+mod cache;
 mod clone;
 mod look;
 mod packages;
 mod past;
+mod registry;
 mod saved_plan;
 mod shared;
 
 pub(crate) use about::{CompletionsArgs, ExplainArgs, ManArgs, ShellArg};
+pub(crate) use cache::{CacheCommand, CachePruneArgs};
 pub(crate) use clone::CloneArgs;
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use past::{GenerationsArgs, LogArgs, RemoveArgs};
+pub(crate) use registry::{CachePullArgs, CachePushArgs, PushArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
     CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, FromArg, IndexArgs,
-    LinkModeArg, LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
+    LinkModeArg, LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs,
+    WaitArg,
 };
-use shared::{INTERPRETER, OUTPUT, PACKAGES, TARGET};
+use shared::{INTERPRETER, OUTPUT, PACKAGES};
 
 /// The position of the options of every command: after the command's own.
 const LAST: usize = 1000;
@@ -235,7 +240,16 @@ pub(crate) enum Command {
     /// with 3. Where the environment is what the plan makes, there is nothing to do, and the exit
     /// code is 0. Wheels are found by their digests: where the plan found them, in the cache, in a
     /// --wheelhouse, at the URL in the plan if its host is the index's or allowed, or in an index.
+    /// A plan may also be in a registry, with its wheels: `oci://HOST/REPOSITORY@sha256:DIGEST`, as
+    /// `rvenv push` prints it, or with a tag.
     Apply(Deferred<ApplyArgs>),
+    /// Push an environment into a registry
+    ///
+    /// The wheels, the plan, and last the manifest that names them: a repository of an OCI registry
+    /// then has everything that `rvenv apply` needs on another machine. What is there is not sent.
+    /// An environment must be what its wheels make. Prints the reference with the digest, which
+    /// names the same for ever; a tag names what was pushed last.
+    Push(Deferred<PushArgs>),
     /// List the environments below a directory
     ///
     /// Python, number of packages, size, age and health of each, of any tool; health is what a
@@ -359,39 +373,6 @@ pub(crate) struct PythonArgs {
     /// A version (3.12, 3.13t, pypy3.9, cpython@3.12, >=3.9,<3.12), a name (python3) or a path
     #[arg(value_name = "REQUEST")]
     pub(crate) request: Option<OsString>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// Print the directory of the cache
-    ///
-    /// That is `RVENV_CACHE_DIR`, or `rvenv` in the user's cache directory.
-    Dir,
-    /// Compare every unpacked file with its wheel, and delete what differs
-    ///
-    /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when
-    /// something differed. `rvenv verify` compares an environment.
-    Verify,
-    /// Delete what is unused
-    ///
-    /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels
-    /// that are gone or have changed, and wheels that were not used for a while and share no file
-    /// with an environment; deleting shared files would free next to nothing. Environments on
-    /// another filesystem, or made with --link-mode copy, share no files. `rvenv cache clear`
-    /// deletes everything.
-    Prune(CachePruneArgs),
-    /// Delete everything, except what another process is unpacking
-    ///
-    /// Environments keep working. `rvenv cache prune` deletes only what is unused.
-    Clear,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CachePruneArgs {
-    /// Keep wheels that were used within so many days; 0 keeps only wheels that share files with
-    /// environments
-    #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = TARGET)]
-    pub(crate) unused_for: u32,
 }
 
 #[derive(Debug, Args)]

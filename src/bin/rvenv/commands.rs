@@ -2,6 +2,7 @@
 //!
 //! Read next: the file that is named after the command.
 
+mod against;
 mod apply;
 mod asking;
 mod cache;
@@ -17,6 +18,7 @@ mod log;
 pub(crate) mod manual;
 mod plan;
 mod proof;
+mod push;
 mod python;
 mod recover;
 mod remove;

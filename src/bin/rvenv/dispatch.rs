@@ -68,6 +68,7 @@ fn without_world(cli: &Cli, terminal: Terminal) -> Option<Result<Exit, CliError>
         | Command::Plan(_)
         | Command::Lock(_)
         | Command::Apply(_)
+        | Command::Push(_)
         | Command::Show(_)
         | Command::Status(_)
         | Command::Verify(_)
@@ -117,6 +118,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Uninstall(_)
         | Command::Plan(_)
         | Command::Apply(_)
+        | Command::Push(_)
         | Command::Repair(_)
         | Command::Lock(_)
         | Command::Python(_)
@@ -148,6 +150,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Lock(Deferred(args)) => session.lock(args),
         Command::Show(Deferred(args)) => session.show_saved(args),
         Command::Apply(Deferred(args)) => session.apply(args),
+        Command::Push(Deferred(args)) => session.push(args),
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
         Command::Log(Deferred(args)) => session.log(args),
@@ -158,7 +161,10 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Status(Deferred(args)) if args.sbom => session.sbom(args),
         Command::Status(Deferred(args)) => session.status(args),
         Command::Verify(Deferred(args)) if !args.files.is_empty() => session.prove(args),
-        Command::Verify(Deferred(args)) => session.verify(args),
+        Command::Verify(Deferred(args)) => match &args.against {
+            Some(against) => session.verify_against(args, against),
+            None => session.verify(args),
+        },
         Command::Python(command) => session.python(command),
         Command::Cache(command) => session.cache(command),
         Command::Config => session.config(),
@@ -211,6 +217,7 @@ fn name(command: &Command) -> &'static str {
         Command::Remove(_) => "rvenv remove",
         // These change no environment.
         Command::Plan(_)
+        | Command::Push(_)
         | Command::Lock(_)
         | Command::Log(_)
         | Command::Show(_)
@@ -252,6 +259,7 @@ fn effect(command: &Command) -> Effect {
         | Command::Generations(_)
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
+        | Command::Push(_)
         | Command::Lock(_)
         | Command::Show(_)
         | Command::List(_)
@@ -263,7 +271,9 @@ fn effect(command: &Command) -> Effect {
         | Command::Explain(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Cache(CacheCommand::Dir) => Effect::Nothing,
+        | Command::Cache(CacheCommand::Dir | CacheCommand::Push(_) | CacheCommand::Pull(_)) => {
+            Effect::Nothing
+        }
         Command::Cache(CacheCommand::Verify | CacheCommand::Prune(_) | CacheCommand::Clear) => {
             Effect::Cache
         }
@@ -304,7 +314,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 36] = [
+        let cases: [(&[&str], Option<State>); 39] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -315,6 +325,9 @@ mod tests {
             (&["repair", "E", "--dry-run"], None),
             (&["apply", "p"], Some(State::AsBefore)),
             (&["apply", "p", "--dry-run"], None),
+            (&["push", "p", "oci://h/r"], None),
+            (&["cache", "push", "oci://h/r"], None),
+            (&["cache", "pull", "oci://h/r"], None),
             (&["show", "p"], None),
             (&["list"], None),
             (&["rollback", "E"], Some(State::AsBefore)),

@@ -46,6 +46,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("lock", "Resolve requirements into a lock (pylock.toml)"),
     ("show", "Show a saved plan"),
     ("apply", "Apply a saved plan"),
+    ("push", "Push an environment into a registry"),
     ("list", "List the environments below a directory"),
     (
         "status",
@@ -87,6 +88,14 @@ const SENTENCES: &[(&str, &str)] = &[
     (
         "cache verify",
         "Compare every unpacked file with its wheel, and delete what differs",
+    ),
+    (
+        "cache push",
+        "Push the wheels that the cache has as files into a registry",
+    ),
+    (
+        "cache pull",
+        "Fetch the wheels of a registry into the cache",
     ),
     ("cache prune", "Delete what is unused"),
     (

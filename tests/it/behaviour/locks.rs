@@ -143,7 +143,7 @@ impl Bench {
             .ok();
     }
 
-    pub(super) fn site(&self) -> PathBuf {
+    pub(crate) fn site(&self) -> PathBuf {
         let lib = self.scratch.path("E/lib");
         let mut found = fs::read_dir(lib).unwrap();
         found.next().unwrap().unwrap().path().join("site-packages")

@@ -118,7 +118,7 @@ mod requests;
 mod rollback;
 mod rollback_aside;
 mod sbom;
-mod schemas;
+pub(crate) mod schemas;
 mod settings;
 mod shown_plans;
 mod signals;

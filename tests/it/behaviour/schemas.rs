@@ -62,13 +62,16 @@ const ON_CACHE: [(&[&str], &str); 4] = [
 ];
 
 /// Every command that fails.
-const FAILED: [&[&str]; 28] = [
+const FAILED: [&[&str]; 31] = [
     &["create", "a:b"],
     &["upgrade", "absent"],
     &["plan", "a:b"],
     &["show", "absent.json"],
     &["apply", "absent.json"],
     &["apply", "--dry-run", "absent.json"],
+    &["push", "absent.json", "oci://127.0.0.1:1/r"],
+    &["cache", "push", "r"],
+    &["cache", "pull", "r"],
     &["sync", "--env", "absent", "-r", "pylock.toml"],
     &["install", "--env", "absent", "something"],
     &["uninstall", "--env", "E", "absent"],
@@ -211,6 +214,14 @@ fn check(whole: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), S
     Ok(())
 }
 
+/// The object that a command printed, which must be as a schema says.
+#[track_caller]
+pub(crate) fn fitting(name: &str, words: &[&str], said: &Ended) -> Value {
+    let object = object(words, said);
+    assert_fits(name, &object, words);
+    object
+}
+
 #[track_caller]
 fn assert_fits(name: &str, value: &Value, words: &[&str]) {
     let schema = schema(name);
@@ -238,8 +249,7 @@ fn every_command_that_fails_prints_one_object_with_the_error() {
     let scratch = lab();
     for words in FAILED {
         let said = run(&scratch, words);
-        let object = object(words, &said);
-        assert_fits("error", &object, words);
+        let object = fitting("error", words, &said);
         assert_eq!(object["error"]["exit"], said.code.unwrap(), "{words:?}");
         let code = object["error"]["code"].as_str().unwrap();
         assert!(
@@ -266,7 +276,8 @@ fn no_command_is_without_a_schema() {
         .iter()
         .chain(&ON_CACHE)
         .map(|(words, _)| words.to_vec());
-    help::assert_all_are_in(&done.collect::<Vec<_>>(), &[]);
+    let with_registry = ["push", "cache push", "cache pull"];
+    help::assert_all_are_in(&done.collect::<Vec<_>>(), &with_registry);
     let mut failed: Vec<Vec<&str>> = FAILED.map(<[&str]>::to_vec).to_vec();
     // They fail by the cache alone.
     failed.extend([vec!["cache", "verify"], vec!["cache", "clear"]]);

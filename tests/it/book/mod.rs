@@ -22,12 +22,14 @@ use std::path::Path;
 
 use self::blocks::{Page, read};
 use self::session::session;
+use crate::registry::registry;
 
 /// The pages that are run here.
 const PAGES: &[&str] = &[
     "README.md",
     "docs/comparison.md",
     "docs/faq.md",
+    "docs/fleet.md",
     "docs/packages.md",
     "docs/shared.md",
     "docs/tour.md",
@@ -76,6 +78,17 @@ fn the_commands_about_packages_print_what_the_page_says() {
 #[test]
 fn the_commands_about_shared_environments_print_what_the_page_says() {
     check("docs/shared.md");
+}
+
+#[test]
+fn the_commands_about_registries_print_what_the_page_says() {
+    let (Some(registry), Some(session)) = (registry(), session()) else {
+        return;
+    };
+    let wrong = session
+        .with_registry(registry)
+        .run(&page("docs/fleet.md").commands);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

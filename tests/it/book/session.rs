@@ -8,6 +8,7 @@ use std::process::Stdio;
 use super::blocks::{Command, is_as_written};
 use crate::machine::{Scratch, tool};
 use crate::packages::builds;
+use crate::registry::Registry;
 use crate::wheels::{self, NewWheel};
 
 /// Before the output of each command.
@@ -21,6 +22,8 @@ const VERSIONS: [&str; 2] = ["3.12.1", "3.13.0"];
 pub(super) struct Session {
     scratch: Scratch,
     bin: PathBuf,
+    /// What the book calls `registry.example`.
+    registry: Option<Registry>,
 }
 
 /// Whether all peers are on this machine; prints a message if not.
@@ -55,7 +58,11 @@ pub(super) fn session() -> Option<Session> {
     let house = house.canonicalize().unwrap();
     let text = format!("no-index = true\nfind-links = [\"{}\"]\n", house.display());
     fs::write(settings.join("uv.toml"), text).unwrap();
-    Some(Session { scratch, bin })
+    Some(Session {
+        scratch,
+        bin,
+        registry: None,
+    })
 }
 
 /// Packages with the names and requirements of real ones.
@@ -104,6 +111,18 @@ fn copy_pip(python: &Path, house: &Path) {
 }
 
 impl Session {
+    /// The same session with a registry.
+    pub(super) fn with_registry(self, registry: Registry) -> Self {
+        let registry = Some(registry);
+        Self { registry, ..self }
+    }
+
+    /// The registry as the book and as the machine name it.
+    fn registry_names(&self) -> Option<[String; 2]> {
+        let registry = self.registry.as_ref()?;
+        Some(["oci://registry.example/".to_owned(), registry.oci("")])
+    }
+
     /// Runs the commands; returns what is not as the page says.
     pub(super) fn run(&self, commands: &[Command]) -> Vec<String> {
         let printed = self.printed(commands);
@@ -138,7 +157,10 @@ impl Session {
             let (begin, text) = ("printf '\\036'; (exit $status)", &command.text);
             format!("{begin}\n{text}\nstatus=$?; printf '\\037%d\\n' $status\n")
         });
-        let script = format!("status=0\n{}", commands.collect::<String>());
+        let mut script = format!("status=0\n{}", commands.collect::<String>());
+        if let Some([named, real]) = self.registry_names() {
+            script = script.replace(&named, &real);
+        }
         let path = self.scratch.path("../commands");
         fs::write(&path, script).unwrap();
         let log = self.scratch.path("../log");
@@ -164,6 +186,9 @@ impl Session {
         let work = work.trim_end_matches('/');
         let root = Path::new(work).parent().unwrap().display().to_string();
         let mut text = text.replace(work, "/home/me/project");
+        if let Some([named, real]) = self.registry_names() {
+            text = text.replace(&real, &named);
+        }
         text = text.replace(&format!("{root}/home"), "/home/me");
         for version in VERSIONS {
             text = with_patch_level(&text, version);

@@ -236,6 +236,13 @@ pub(super) const FAILURES: &[Failure] = &[
         "lock demo; sed -i \"s|path = 'wheels/|url = 'http://127.0.0.1:1/|\" pylock.toml",
         "rvenv create --without-pip --allow-host 127.0.0.1 -r pylock.toml E",
     ),
+    typed("bad-reference", "", "rvenv push E registry.example/team/app:v1"),
+    through(
+        "push-failed",
+        "rvenv plan --without-pip E -o app.json",
+        "env PIP_RETRIES=0",
+        "rvenv push app.json oci://127.0.0.1:1/team/app:v1",
+    ),
     through("no-cache", "", "env -u RVENV_CACHE_DIR -u HOME setpriv --reuid 54321 --clear-groups", "rvenv cache dir").needs(Needs::Root),
     typed("no-resolver", "", "rvenv lock demo --resolver uv"),
     typed(

@@ -1,13 +1,33 @@
 //! Registries: a real one on loopback, and a proxy before it that lies.
 //!
 //! Wheels made here; nothing leaves this machine.
-//! Read next: `../helpers/registry.rs`; `places.rs`.
+//! Read next: `../helpers/registry.rs`; `places.rs`, `artifacts.rs`, `pushes.rs`.
 
 #![cfg(unix)]
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "tests start real programs, and read and damage what they made"
 )]
 
+mod artifacts;
+#[cfg(target_os = "linux")]
+mod kills;
 mod places;
+mod pushes;
+
+use std::process::Command;
+
+/// The same command under a program that is its first word.
+#[cfg(target_os = "linux")]
+fn under(mut program: Command, command: &Command) -> Command {
+    program.arg(command.get_program()).args(command.get_args());
+    program.env_clear();
+    let pairs = command.get_envs();
+    program.envs(pairs.filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        program.current_dir(dir);
+    }
+    program
+}

@@ -107,6 +107,11 @@ impl Registry {
         self.start_as(&program);
     }
 
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.place.path().join("config.yml")
+    }
+
     /// `oci://HOST:PORT/` and this.
     pub(crate) fn oci(&self, rest: &str) -> String {
         format!("oci://{}/{rest}", self.address)
@@ -135,6 +140,12 @@ impl Registry {
         let ended = request(self.address, &put, bytes);
         assert_eq!(ended.status, 201, "{ended:?}");
         digest
+    }
+
+    /// What a request answers.
+    pub(crate) fn get(&self, path: &str, accept: &str) -> Answer {
+        let line = format!("GET {path}");
+        send(self.address, &line, &format!("Accept: {accept}\r\n"), b"")
     }
 }
 
@@ -257,6 +268,8 @@ fn joined(mut rest: &[u8]) -> Vec<u8> {
 pub(crate) struct Passed {
     pub(crate) line: String,
     pub(crate) head: String,
+    /// The bytes of the request's body.
+    pub(crate) sent: usize,
     pub(crate) status: u16,
     /// The bytes of the answer's body that were written.
     pub(crate) received: usize,
@@ -266,6 +279,11 @@ impl Passed {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
     }
+
+    /// Whether it asks for this below a repository.
+    pub(crate) fn is(&self, method: &str, part: &str) -> bool {
+        self.line.starts_with(&format!("{method} ")) && self.line.contains(part)
+    }
 }
 
 /// What the proxy does with an answer.
@@ -274,6 +292,8 @@ pub(crate) enum Pass {
     On,
     /// Passes on so many bytes of the body, and closes the connection.
     Part(usize),
+    /// Closes the connection.
+    Broken,
     /// Answers something else.
     Other(Answer),
 }
@@ -286,26 +306,60 @@ pub(crate) struct Proxy {
     accepting: Option<JoinHandle<()>>,
 }
 
+/// What decides about requests and answers.
+struct Rules {
+    is_refused: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    tamper: Box<Tamper>,
+}
+
+/// What decides about an answer.
+type Tamper = dyn Fn(&Passed, &Answer) -> Pass + Send + Sync;
+
 impl Proxy {
     /// A proxy before a registry that does what this function says.
     pub(crate) fn new(
         to: SocketAddr,
         tamper: impl Fn(&Passed, &Answer) -> Pass + Send + Sync + 'static,
     ) -> Self {
+        Self::with(
+            to,
+            Rules {
+                is_refused: Box::new(|_| false),
+                tamper: Box::new(tamper),
+            },
+        )
+    }
+
+    /// A proxy that closes the connections of these requests, by their first lines, before the
+    /// registry sees anything of them.
+    pub(crate) fn refusing(
+        to: SocketAddr,
+        is_refused: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(
+            to,
+            Rules {
+                is_refused: Box::new(is_refused),
+                tamper: Box::new(|_, _| Pass::On),
+            },
+        )
+    }
+
+    fn with(to: SocketAddr, rules: Rules) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Passed>>> = Arc::default();
         let is_over = Arc::new(AtomicBool::new(false));
-        let (log, over, tamper) = (Arc::clone(&seen), Arc::clone(&is_over), Arc::new(tamper));
+        let (log, over, rules) = (Arc::clone(&seen), Arc::clone(&is_over), Arc::new(rules));
         let accepting = thread::spawn(move || {
             for stream in listener.incoming() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                let (log, tamper) = (Arc::clone(&log), Arc::clone(&tamper));
+                let (log, rules) = (Arc::clone(&log), Arc::clone(&rules));
                 let mut stream = stream.unwrap();
                 // Either side may have closed its connection.
-                thread::spawn(move || drop(passed(&mut stream, to, &log, &*tamper)));
+                thread::spawn(move || drop(passed(&mut stream, to, &log, &rules)));
             }
         });
         Self {
@@ -325,6 +379,11 @@ impl Proxy {
     pub(crate) fn seen(&self) -> Vec<Passed> {
         self.seen.lock().unwrap().clone()
     }
+
+    /// Forgets what went through.
+    pub(crate) fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
 }
 
 impl Drop for Proxy {
@@ -343,9 +402,12 @@ fn passed(
     stream: &mut TcpStream,
     to: SocketAddr,
     log: &Mutex<Vec<Passed>>,
-    tamper: &dyn Fn(&Passed, &Answer) -> Pass,
+    rules: &Rules,
 ) -> io::Result<()> {
     let (head, sent) = read(stream, false, false)?;
+    if (rules.is_refused)(head.lines().next().unwrap_or_default()) {
+        return Ok(());
+    }
     let lines = head.lines().filter(|line| {
         let is_of_connection = line.to_ascii_lowercase().starts_with("connection:");
         !is_of_connection
@@ -357,12 +419,14 @@ fn passed(
     let mut one = Passed {
         line: lines.first().copied().unwrap_or_default().to_owned(),
         head,
+        sent: sent.len(),
         status: answer.status,
         received: 0,
     };
-    let done = tamper(&one, &answer);
+    let done = (rules.tamper)(&one, &answer);
     let (head, body) = match &done {
         Pass::On => (whole(&answer), &answer.body[..]),
+        Pass::Broken => (String::new(), &[][..]),
         Pass::Part(len) => (
             whole(&answer),
             answer.body.get(..*len).unwrap_or(&answer.body),
@@ -374,6 +438,9 @@ fn passed(
     };
     one.received = body.len();
     log.lock().unwrap().push(one);
+    if matches!(done, Pass::Broken) {
+        return Ok(());
+    }
     stream.write_all(head.as_bytes())?;
     stream.write_all(b"\r\n")?;
     stream.write_all(body)

@@ -260,6 +260,15 @@ codes! {
         "A page or a file could not be fetched, or what came is not what its digest says.",
         "The target is as it was before. What arrived whole stays in the cache.",
         "Check the network, the index and its credentials, and run the command again.";
+    BadReference, "bad-reference", Usage,
+        "What names a repository of a registry, or something in it, is malformed.",
+        NOTHING_BEGUN,
+        "Write `oci://HOST/REPOSITORY:TAG` or `oci://HOST/REPOSITORY@sha256:DIGEST`.";
+    PushFailed, "push-failed", Failed,
+        "The registry did not take what was to be pushed.",
+        "The registry may have some of the files. The tag names what it named before.",
+        "Check the registry and the credentials in Docker's configuration, and push again: what \
+         is there is not sent again.";
     NoCache, "no-cache", Failed,
         "The command needs a cache directory, and there is none.",
         NOTHING_BEGUN,

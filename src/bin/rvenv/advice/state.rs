@@ -67,6 +67,10 @@ pub(crate) enum State {
     LockNotSaved,
     /// As [`State::PlanHalfWritten`].
     LockHalfWritten,
+    /// The manifest was not sent.
+    TagAsBefore,
+    /// The manifest was sent, and its receipt was not confirmed.
+    TagInDoubt,
 }
 
 impl Effect {
@@ -116,6 +120,12 @@ impl State {
             Self::PlanHalfWritten => "a part of the plan may have been written",
             Self::LockNotSaved => "no lock was saved; a file of that name is as it was before",
             Self::LockHalfWritten => "a part of the lock may have been written",
+            Self::TagAsBefore => {
+                "the registry may have some of the files; what was named there names the same"
+            }
+            Self::TagInDoubt => {
+                "the registry has the files; the tag names what it named before, or all of them"
+            }
         }
     }
 
@@ -138,7 +148,9 @@ impl State {
             | Self::PlanNotSaved
             | Self::PlanHalfWritten
             | Self::LockNotSaved
-            | Self::LockHalfWritten => None,
+            | Self::LockHalfWritten
+            | Self::TagAsBefore
+            | Self::TagInDoubt => None,
         }
     }
 
@@ -306,7 +318,7 @@ mod tests {
     use super::*;
     use crate::advice::{Exit, of_run};
 
-    const STATES: [(State, &str); 19] = [
+    const STATES: [(State, &str); 21] = [
         (State::AsBefore, "the target is as it was before"),
         (
             State::AsRecovered,
@@ -371,6 +383,14 @@ mod tests {
         (
             State::LockHalfWritten,
             "a part of the lock may have been written",
+        ),
+        (
+            State::TagAsBefore,
+            "the registry may have some of the files; what was named there names the same",
+        ),
+        (
+            State::TagInDoubt,
+            "the registry has the files; the tag names what it named before, or all of them",
         ),
     ];
 

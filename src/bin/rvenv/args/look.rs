@@ -81,6 +81,11 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) choice: LockChoiceArgs,
 
+    /// Prove that every file is as in a registry: `oci://HOST/REPOSITORY@sha256:DIGEST`
+    #[arg(long, value_name = "REFERENCE", conflicts_with_all = ["files", "digest"],
+          help_heading = PACKAGES)]
+    pub(crate) against: Option<String>,
+
     /// Count packages that no lock names as a difference, except pip and setuptools
     #[arg(long, requires = "files", help_heading = PACKAGES)]
     pub(crate) exact: bool,

@@ -21,9 +21,14 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// File or pipe with what `rvenv plan --out` saved; `-` is standard input
+    /// File or pipe with what `rvenv plan --out` saved; `-` is standard input;
+    /// `oci://HOST/REPOSITORY@sha256:DIGEST` is what `rvenv push` put there
     #[arg(value_name = "PLAN_FILE")]
     pub(crate) plan_file: PathBuf,
+
+    /// As --at
+    #[arg(value_name = "DIR", conflicts_with = "at")]
+    pub(crate) dir: Option<OsString>,
 
     /// Make the plan again for this path, by what it says was asked for, and apply that
     ///
@@ -49,7 +54,7 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) index: IndexArgs,
 
-    /// Refuse the plan unless it has this digest
+    /// Refuse the plan unless it, or the manifest that names it in a registry, has this digest
     #[arg(long, value_name = "SHA256", help_heading = PUBLICATION)]
     pub(crate) digest: Option<String>,
 

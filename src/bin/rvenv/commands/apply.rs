@@ -5,13 +5,17 @@ use std::path::Path;
 
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::environment::{self, Checker, Fit, Outcome};
+use rvenv::fetch::is_reference;
 use rvenv::render::escape;
 use rvenv::saved_plan::{Need, WheelPlaces};
-use rvenv_journal::{Digest, Parents, Plan, Publication, Target};
+use rvenv_journal::{Digest, Parents, Plan, Publication, Retention, Target};
 
-use super::asking::{retention, sources};
+use super::asking::retention;
+use super::push::{places, reference};
 use super::verify::warning;
-use crate::advice::{CliError, Code, Exit, Recovery, of_rebuild, of_run, of_unsuited};
+use crate::advice::{
+    CliError, Code, Exit, Recovery, of_plan, of_pull, of_rebuild, of_run, of_unsuited,
+};
 use crate::args::ApplyArgs;
 use crate::health_checks::may_run;
 use crate::session::Session;
@@ -19,11 +23,13 @@ use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
-        let plan = self.saved_plan(&args.plan_file)?;
+        let mut from = places(&args.places, Some(&args.index));
+        let read = self.read_plan(args, &mut from)?;
         if let Some(pinned) = &args.digest {
-            check_digest(&plan, pinned)?;
+            check_digest(&read, pinned)?;
         }
-        let plan = self.suited(args, &plan)?;
+        let is_deployed = read.manifest.is_some();
+        let plan = self.suited(args, &read, &from)?;
         if args.dry_run {
             return self.try_on(args, &plan);
         }
@@ -32,8 +38,10 @@ impl Session<'_> {
             may_run(plan.target(), args.replace.checks.allow_other_owner)?;
         }
         let checker = || self.check_named_by_record(Path::new(plan.target()), commands);
+        let usual =
+            (is_deployed && plan.publication() != Publication::Put).then_some(Retention::Keep);
         let terms = RunTerms {
-            retention: retention(&args.replace),
+            retention: retention(&args.replace).or(usual),
             permissions: self.permissions(args.force, args.lost.allow_lost),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
@@ -54,6 +62,28 @@ impl Session<'_> {
         let changed = before.map(|before| self.changed(before, &outcome));
         self.report(changed.into_iter().collect())?;
         Ok(Exit::Done)
+    }
+
+    /// The plan in a file, or in a registry, which then is a place for its wheels too.
+    fn read_plan(&self, args: &ApplyArgs, from: &mut WheelPlaces) -> Result<Read, CliError> {
+        let given = args.plan_file.to_string_lossy();
+        if !is_reference(&given) {
+            let plan = self.saved_plan(&args.plan_file)?;
+            let manifest = None;
+            return Ok(Read { plan, manifest });
+        }
+        let reference = reference(&given)?;
+        let pulled = self.with_caller(|caller| caller.pull_plan(&reference, from));
+        let pulled = pulled.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
+        let there = reference.at(pulled.manifest);
+        if reference.digest.is_none() {
+            self.terminal.story(&format!("`{reference}` is `{there}`"));
+        }
+        from.sources.from.push(reference.repository.to_string());
+        Ok(Read {
+            plan: pulled.plan,
+            manifest: Some(pulled.manifest),
+        })
     }
 
     /// Shows a plan, and reports whether it could be applied now.
@@ -90,34 +120,52 @@ impl Session<'_> {
 
     /// The plan with its interpreter checked and its wheels found on this machine, or in their
     /// place; for another path it is made again.
-    fn suited(&self, args: &ApplyArgs, plan: &Plan) -> Result<Plan, CliError> {
-        let from = WheelPlaces {
-            wheelhouses: args.places.wheelhouse.clone(),
-            sources: sources(&args.index, &args.places.from),
-            allow_hosts: args.places.allow_host.clone(),
-        };
-        let need = match args.at {
+    fn suited(&self, args: &ApplyArgs, read: &Read, from: &WheelPlaces) -> Result<Plan, CliError> {
+        let (planned, is_deployed) = (&read.plan, read.manifest.is_some());
+        let at = args.at.as_ref().or(args.dir.as_ref());
+        let env_dir = at.map(|at| self.world.env_dir(at)).transpose()?;
+        let env_dir = env_dir.filter(|at| at != planned.target());
+        let need = match at {
             Some(_) => Need::Files,
             None => Need::Members,
         };
         let found = self.with_caller(|caller| {
-            caller.check_interpreter(plan)?;
-            caller.find_wheels(plan, &from, need)
+            caller.check_interpreter(planned)?;
+            caller.find_wheels(planned, from, need)
         });
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
-        let Some(at) = &args.at else {
-            return Ok(plan);
+        let plan = match env_dir {
+            Some(env_dir) => self.made_again(args, &plan, &env_dir, is_deployed)?,
+            None => plan,
         };
-        let env_dir = self.world.env_dir(at)?;
-        if env_dir == plan.target() {
+        if !is_deployed {
             return Ok(plan);
         }
+        // What is at the target now is replaced, as by `create --clear`.
         let permissions = self.permissions(args.force, args.lost.allow_lost);
-        let made = self.with_caller(|caller| caller.rebuild(&plan, &env_dir, permissions));
+        environment::over(&self.fs, &plan, permissions).map_err(|error| of_plan(&error))
+    }
+
+    /// A saved plan, made again for another path.
+    fn made_again(
+        &self,
+        args: &ApplyArgs,
+        plan: &Plan,
+        env_dir: &str,
+        is_deployed: bool,
+    ) -> Result<Plan, CliError> {
+        let permissions = self.permissions(args.force, args.lost.allow_lost);
+        let made = self.with_caller(|caller| {
+            if is_deployed {
+                caller.rebuilt(plan, env_dir)
+            } else {
+                caller.rebuild(plan, env_dir, permissions)
+            }
+        });
         let made = made.map_err(|failed| of_rebuild(failed, self.signals.terminated()))?;
         self.terminal.story(&format!(
             "Planned again for `{}`: the saved plan is for `{}`; the digest is now {}",
-            escape(&env_dir),
+            escape(env_dir),
             escape(plan.target()),
             made.digest()
         ));
@@ -125,11 +173,19 @@ impl Session<'_> {
     }
 }
 
-fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
-    let digest = Digest::parse(pinned)
+/// A plan that was read.
+struct Read {
+    plan: Plan,
+    /// The digest of the manifest that names it, if a registry has it.
+    manifest: Option<Digest>,
+}
+
+fn check_digest(Read { plan, manifest }: &Read, pinned: &str) -> Result<(), CliError> {
+    let digits = pinned.strip_prefix("sha256:").unwrap_or(pinned);
+    let digest = Digest::parse(digits)
         .map_err(|error| CliError::new(Code::Usage, escape(&error.to_string())))
         .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
-    if plan.digest() == digest {
+    if plan.digest() == digest || *manifest == Some(digest) {
         return Ok(());
     }
     let what = format!(

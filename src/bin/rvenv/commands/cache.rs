@@ -19,7 +19,7 @@ use rvenv_journal::raw::{Audit, Stock, Swept, counted};
 use rvenv_journal::{Store, StoreError};
 
 use crate::advice::{CliError, Code, Exit, State, of_cache};
-use crate::args::{CacheCommand, CachePruneArgs};
+use crate::args::{CacheCommand, CachePruneArgs, Deferred};
 use crate::session::Session;
 use rvenv::backend::BUILDING;
 use rvenv::fetch::FETCHED;
@@ -29,6 +29,7 @@ mod answers;
 mod fetched;
 pub(super) mod report;
 mod scratch;
+pub(super) mod transfer;
 mod workshops;
 
 use answers::Which;
@@ -48,6 +49,8 @@ impl Session<'_> {
             CacheCommand::Verify => self.cache_verify(cache),
             CacheCommand::Prune(args) => self.cache_prune(cache, args),
             CacheCommand::Clear => self.cache_clear(cache),
+            CacheCommand::Push(Deferred(args)) => self.cache_push(args),
+            CacheCommand::Pull(Deferred(args)) => self.cache_pull(args),
         }
     }
 

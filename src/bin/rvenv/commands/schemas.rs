@@ -9,10 +9,10 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::cache::report;
+use super::cache::{report, transfer};
 use super::{
-    config, done, explain, generations, list, lock, log, manual, proof, python, recover, status,
-    verify,
+    against, config, done, explain, generations, list, lock, log, manual, proof, push, python,
+    recover, status, verify,
 };
 use crate::advice::FailureJson;
 
@@ -25,6 +25,7 @@ fn all() -> Vec<(&'static str, Value)> {
         ("cache-clear", of::<report::SweptDto<'_>>()),
         ("cache-dir", of::<report::PlaceDto<'_>>()),
         ("cache-prune", of::<report::SweptDto<'_>>()),
+        ("cache-pull", of::<transfer::PulledJson>()),
         ("cache-verify", of::<report::AuditDto<'_>>()),
         ("changes", of::<done::Changes>()),
         ("completions", of::<manual::ScriptJson<'_>>()),
@@ -38,11 +39,13 @@ fn all() -> Vec<(&'static str, Value)> {
         ("log", of::<log::Log>()),
         ("man", of::<manual::PagesJson<'_>>()),
         ("plan", plan()),
+        ("push", of::<push::PushedJson>()),
         ("python-find", of::<python::FoundJson<'_>>()),
         ("python-list", of::<python::ListingJson<'_>>()),
         ("recover", of::<recover::Recoveries>()),
         ("status", of::<status::Status>()),
         ("verify", of::<verify::VerificationDto<'_>>()),
+        ("verify-against", of::<against::AgainstDto<'_>>()),
         ("verify-lock", of::<proof::ProofDto<'_>>()),
     ]
 }

@@ -17,6 +17,7 @@ mod kills;
 mod places;
 mod pushes;
 
+#[cfg(target_os = "linux")]
 use std::process::Command;
 
 /// The same command under a program that is its first word.

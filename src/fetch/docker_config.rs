@@ -170,7 +170,8 @@ impl DockerConfig {
             .ok_or_else(|| failed("is not on PATH"))?;
         let end = self.run(&program, server, stop)?;
         if end.status.is_failure() {
-            // It says so on standard output, which could have a secret; its absence is no failure.
+            // A helper without credentials for the server is no failure. It prints that where it
+            // prints secrets, so that its output is not shown.
             let said = String::from_utf8_lossy(&end.stdout).to_ascii_lowercase();
             return if said.contains("not found") {
                 Ok(None)

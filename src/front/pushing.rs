@@ -1,8 +1,9 @@
 //! An environment into a registry: its wheels, its plan, and the manifest that names them.
 //!
-//! Promises that the manifest is written last, so that whoever can name an environment gets all of
-//! it; that what the registry has is not sent; and that nothing which is sent names a place on this
-//! machine or has a secret in it. The same plan has the same manifest, wherever it is pushed from.
+//! Promises that the manifest is written last, so that a name in the registry has all of its
+//! environment; that what the registry has is not sent; and that nothing which is sent names a
+//! place on this machine or has a secret in it. The same plan has the same manifest, wherever it is
+//! pushed from.
 //!
 //! Read next: `pulling.rs`, the way back; `../artifact/manifest.rs`.
 

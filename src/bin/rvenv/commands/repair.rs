@@ -14,7 +14,7 @@ use rvenv::hooks::{Context, Venv};
 use rvenv::mending::RepairAnswer;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
-use rvenv::repair::{self, RepairError, Symptoms};
+use rvenv::repair::{self, Found, RepairError, Symptoms};
 use rvenv_journal::Fs as _;
 use rvenv_journal::raw::counted;
 use tempfile::TempDir;
@@ -59,13 +59,10 @@ impl Session<'_> {
         } = answer;
         let symptoms = self.symptoms(&env_dir);
         if args.output.dry_run {
-            let plan = || environment::plan_repair(&self.fs, &Venv, &context, &found);
-            let plan = self.during(READING, |_| plan());
-            let plan = plan.map_err(|error| of_plan(&error))?;
+            self.show_repair(&context, &found, &saving)?;
             if saving.is_kept() {
                 let _kept = downloads.map(TempDir::keep);
             }
-            self.save_or_show_plan(&plan, &saving)?;
             self.tell_symptoms(&symptoms, &context, &given);
             return Ok(Exit::Done);
         }
@@ -103,6 +100,19 @@ impl Session<'_> {
         let changed = before.map(|before| self.changed(before, &outcome));
         self.report(changed.into_iter().collect())?;
         Ok(Exit::Done)
+    }
+
+    /// Saves or shows the plan of a repair.
+    fn show_repair(
+        &self,
+        context: &Context,
+        found: &[Found],
+        saving: &Saving<'_>,
+    ) -> Result<(), CliError> {
+        let plan = || environment::plan_repair(&self.fs, &Venv, context, found);
+        let plan = self.during(READING, |_| plan());
+        let plan = plan.map_err(|error| of_plan(&error))?;
+        self.save_or_show_plan(&plan, saving)
     }
 
     /// Tells what was found besides damaged files.

@@ -108,6 +108,10 @@ class Plans(Scratch):
         self.assertTrue(again.apply())
         self.assertTrue((self.env / "pyvenv.cfg").exists())
         self.assert_clean()
+        applied = picture(self.env)
+        self.assertFalse(plan.apply())
+        self.assertEqual(picture(self.env), applied)
+        (self.env / "bin" / "activate").unlink()
         with self.assertRaises(rvenv.StaleError):
             plan.apply()
         with self.assertRaises(rvenv.PlanError):

@@ -15,7 +15,7 @@ use helpers::places;
 use helpers::{actions, calls};
 #[cfg(unix)]
 use helpers::{
-    answers, locked, machine, mounts, packages, refused, registry, sandbox, server, strace,
+    answers, locked, machine, mounts, packages, refused, registry, relay, sandbox, server, strace,
     switched, trees, warm, wheels,
 };
 

@@ -19,14 +19,14 @@ const CALLS: &str = "openat,write,mkdirat,linkat,symlinkat,renameat2,renameat,un
                      fdatasync,syncfs,fchmod,utimensat,connect";
 
 /// Two environments in a registry, by their references, and their trees.
-struct Fleet {
-    ground: Ground,
-    first: String,
-    second: String,
-    trees: [Tree; 2],
+pub(super) struct Fleet {
+    pub(super) ground: Ground,
+    pub(super) first: String,
+    pub(super) second: String,
+    pub(super) trees: [Tree; 2],
 }
 
-fn fleet(ground: Ground, oci: impl Fn(&str) -> String) -> Fleet {
+pub(super) fn fleet(ground: Ground, oci: impl Fn(&str) -> String) -> Fleet {
     ground.plan("p.json", TWO);
     let first = ground.push("p.json", &oci("team/web:v1"));
     ground.plan("q.json", &[("alpha", "2.0"), ("beta", "1.0")]);
@@ -48,7 +48,7 @@ fn fleet(ground: Ground, oci: impl Fn(&str) -> String) -> Fleet {
 
 impl Fleet {
     /// The first environment, on a machine whose cache has nothing.
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         let words = ["apply", "--no-index", "--no-keep", &self.first];
         self.ground.there(&words).ok();
         self.ground.there(&["cache", "clear"]).ok();
@@ -77,8 +77,9 @@ impl Fleet {
     }
 }
 
-/// How many times each call is made in a run.
-fn calls(fleet: &Fleet) -> BTreeMap<String, usize> {
+/// How many times each call is made in a run, by the thread that makes it most often: `strace`
+/// counts for each thread.
+pub(super) fn calls(fleet: &Fleet) -> BTreeMap<String, usize> {
     let log = fleet.ground.bench.scratch.path("../trace");
     let mut command = Command::new("strace");
     let upgrade = fleet.upgrade();
@@ -88,11 +89,16 @@ fn calls(fleet: &Fleet) -> BTreeMap<String, usize> {
         .args(["-e", &format!("trace={CALLS}")]);
     let done = super::under(command, &upgrade).output().unwrap();
     assert!(done.status.success());
-    let mut counts = BTreeMap::new();
+    let (mut each, mut counts) = (BTreeMap::new(), BTreeMap::new());
     for line in fs::read_to_string(log).unwrap().lines() {
-        let call = line.split_whitespace().nth(1).unwrap_or_default();
-        if let Some((name, _)) = call.split_once('(') {
-            *counts.entry(name.to_owned()).or_insert(0) += 1;
+        let mut words = line.split_whitespace();
+        let (thread, call) = (words.next().unwrap_or_default(), words.next());
+        if let Some((name, _)) = call.unwrap_or_default().split_once('(') {
+            let of_thread = each.entry((thread.to_owned(), name.to_owned()));
+            let count: &mut usize = of_thread.or_insert(0);
+            *count += 1;
+            let most = counts.entry(name.to_owned()).or_insert(0);
+            *most = (*most).max(*count);
         }
     }
     counts

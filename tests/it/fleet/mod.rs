@@ -1,17 +1,22 @@
 //! Registries: a real one on loopback, and a proxy before it that lies.
 //!
 //! Wheels made here; nothing leaves this machine.
-//! Read next: `../helpers/registry.rs`; `places.rs`, `artifacts.rs`, `pushes.rs`.
+//! Read next: `../helpers/registry.rs`; `artifacts.rs`, `hosts.rs`.
 
 #![cfg(unix)]
 #![expect(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests start real programs, and read and damage what they made"
+    reason = "tests start real programs, read and damage what they made, and report what they skip"
 )]
 
 mod artifacts;
+mod breaks;
+mod company;
+#[cfg(target_os = "linux")]
+mod hosts;
 #[cfg(target_os = "linux")]
 mod kills;
 mod places;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rvenv_journal::Digest;
 
 use super::artifacts::{Ground, MANIFEST, TWO, ground};
+use crate::behaviour::locks::Bench;
 use crate::behaviour::schemas::fitting;
 use crate::registry::{Answer, Pass, Passed, Proxy, registry_with};
 
@@ -93,16 +94,14 @@ fn two_pushers_of_one_tag_leave_one_of_both() {
     }
 }
 
-/// Adds what cannot be compressed to a wheel, so that it is sent in several pieces.
-fn enlarge(ground: &Ground, name: &str) -> Digest {
-    let file = ground
-        .bench
-        .house
-        .join(format!("{name}-1.0-py3-none-any.whl"));
+/// Adds so many MiB that cannot be compressed to the wheel of a package: from more than 8 on, it is
+/// sent in several pieces.
+pub(super) fn enlarge(bench: &Bench, name: &str, more: usize) -> Digest {
+    let file = bench.house.join(format!("{name}-1.0-py3-none-any.whl"));
     let code = "import base64, hashlib, os, sys, zipfile\n\
                 old = zipfile.ZipFile(sys.argv[1])\n\
                 files = {one.filename: old.read(one) for one in old.infolist()}\n\
-                more = b'#' + os.urandom(20 << 20).replace(b'\\n', b' ')\n\
+                more = b'#' + os.urandom(int(sys.argv[2]) << 20).replace(b'\\n', b' ')\n\
                 files['alpha/large.bin'] = more\n\
                 digest = base64.urlsafe_b64encode(hashlib.sha256(more).digest()).rstrip(b'=')\n\
                 record = next(name for name in files if name.endswith('/RECORD'))\n\
@@ -111,16 +110,16 @@ fn enlarge(ground: &Ground, name: &str) -> Digest {
                 new = zipfile.ZipFile(sys.argv[1], 'w')\n\
                 [new.writestr(name, files[name]) for name in files]\n\
                 new.close()\n";
-    let python = &ground.bench.python;
-    let done = Command::new(python).args(["-c", code]).arg(&file).status();
-    assert!(done.unwrap().success());
+    let mut python = Command::new(&bench.python);
+    python.args(["-c", code]).arg(&file).arg(more.to_string());
+    assert!(python.status().unwrap().success());
     Digest::of(&fs::read(&file).unwrap())
 }
 
 #[test]
 fn an_upload_that_breaks_goes_on_where_the_registry_has_it() {
     let Some(ground) = ground() else { return };
-    let digest = enlarge(&ground, "alpha");
+    let digest = enlarge(&ground.bench, "alpha", 20);
     let pieces = AtomicUsize::new(0);
     let proxy = Proxy::refusing(ground.registry.address, move |line| {
         // The second piece does not arrive.
@@ -141,7 +140,7 @@ fn an_upload_that_breaks_goes_on_where_the_registry_has_it() {
 #[test]
 fn an_upload_that_the_registry_forgets_begins_again() {
     let Some(ground) = ground() else { return };
-    let digest = enlarge(&ground, "alpha");
+    let digest = enlarge(&ground.bench, "alpha", 20);
     let broke = AtomicBool::new(false);
     let proxy = Proxy::new(ground.registry.address, move |passed, _| {
         if passed.is("PATCH", "/blobs/uploads/") && !broke.swap(true, Ordering::SeqCst) {

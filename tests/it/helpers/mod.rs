@@ -26,6 +26,7 @@ pub(crate) mod packages;
 pub(crate) mod places;
 pub(crate) mod refused;
 pub(crate) mod registry;
+pub(crate) mod relay;
 pub(crate) mod sandbox;
 pub(crate) mod server;
 pub(crate) mod strace;

@@ -25,6 +25,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// The registry that the head of this file describes.
 pub(crate) struct Registry {
     place: TempDir,
+    pub(crate) storage: PathBuf,
     child: Option<Child>,
     pub(crate) address: SocketAddr,
 }
@@ -34,8 +35,26 @@ pub(crate) fn registry() -> Option<Registry> {
     registry_with("")
 }
 
+/// How a registry is set up; each part is lines of its configuration.
+#[derive(Default)]
+pub(crate) struct Setup<'a> {
+    pub(crate) more: &'a str,
+    /// Lines below `http`.
+    pub(crate) http: &'a str,
+    /// Where it keeps everything, if not in a directory of its own.
+    pub(crate) storage: Option<PathBuf>,
+}
+
 /// Starts a registry with more lines of configuration.
 pub(crate) fn registry_with(more: &str) -> Option<Registry> {
+    registry_of(Setup {
+        more,
+        ..Setup::default()
+    })
+}
+
+/// Starts a registry that is set up like this.
+pub(crate) fn registry_of(setup: Setup<'_>) -> Option<Registry> {
     let program = which("docker-registry")?;
     let place = tempfile::tempdir().unwrap();
     // The registry cannot say which port it took. Should another process take this one first, the
@@ -43,16 +62,20 @@ pub(crate) fn registry_with(more: &str) -> Option<Registry> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let storage = place.path().join("storage");
+    let storage = setup.storage;
+    let storage = storage.unwrap_or_else(|| place.path().join("storage"));
     let text = format!(
         "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  \
-         delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\n{more}\nhttp:\n  addr: \
-         {address}\n  secret: of-this-test\n",
+         delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\n{}\nhttp:\n  addr: \
+         {address}\n  secret: of-this-test\n{}\n",
         storage.display(),
+        setup.more,
+        setup.http,
     );
     fs::write(place.path().join("config.yml"), text).unwrap();
     let mut registry = Registry {
         place,
+        storage,
         child: None,
         address,
     };
@@ -107,6 +130,17 @@ impl Registry {
         self.start_as(&program);
     }
 
+    /// Deletes what no manifest names. It must not run meanwhile.
+    pub(crate) fn collect_garbage(&self) {
+        assert!(self.child.is_none());
+        let program = which("docker-registry").unwrap();
+        let mut command = Command::new(program);
+        command.arg("garbage-collect").arg(self.config());
+        let done = command.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{said}");
+    }
+
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.place.path().join("config.yml")
@@ -120,8 +154,8 @@ impl Registry {
     /// The file with the bytes of a blob.
     pub(crate) fn blob_file(&self, digest: Digest) -> PathBuf {
         let digits = digest.to_string();
-        self.place.path().join(format!(
-            "storage/docker/registry/v2/blobs/sha256/{}/{digits}/data",
+        self.storage.join(format!(
+            "docker/registry/v2/blobs/sha256/{}/{digits}/data",
             &digits[..2]
         ))
     }
@@ -140,6 +174,13 @@ impl Registry {
         let ended = request(self.address, &put, bytes);
         assert_eq!(ended.status, 201, "{ended:?}");
         digest
+    }
+
+    /// Deletes the manifest with this digest.
+    pub(crate) fn delete_manifest(&self, repository: &str, digest: &str) {
+        let line = format!("DELETE /v2/{repository}/manifests/{digest}");
+        let done = request(self.address, &line, b"");
+        assert_eq!(done.status, 202, "{done:?}");
     }
 
     /// What a request answers.
@@ -181,7 +222,7 @@ impl Answer {
     }
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.eq_ignore_ascii_case(name).then_some(value.trim())
@@ -218,15 +259,20 @@ fn pass(to: SocketAddr, head: &str, body: &[u8]) -> io::Result<Answer> {
     })
 }
 
-/// Reads a head and the body that follows it.
-fn read(stream: &mut TcpStream, is_head: bool, is_answer: bool) -> io::Result<(String, Vec<u8>)> {
+/// Reads a head, without the empty line at its end.
+pub(crate) fn head_of(stream: &mut TcpStream) -> io::Result<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
     head.truncate(head.len() - 2);
-    let head = String::from_utf8_lossy(&head).into_owned();
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Reads a head and the body that follows it.
+fn read(stream: &mut TcpStream, is_head: bool, is_answer: bool) -> io::Result<(String, Vec<u8>)> {
+    let head = head_of(stream)?;
     let mut body = Vec::new();
     let len = header(&head, "content-length").and_then(|len| len.parse::<usize>().ok());
     match len {

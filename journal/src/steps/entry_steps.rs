@@ -107,6 +107,18 @@ impl EntrySteps {
             .collect()
     }
 
+    /// Gives each entry that will be moved the identity that it keeps: an object of a lower layer
+    /// gets another one at its first change, so cause that change now.
+    pub(crate) fn pin(&self, step_places: &StepPlaces<'_>) -> Result<(), FsError> {
+        let going = self.list.iter().filter(|step| step.kind != StepKind::Put);
+        for live in going.filter_map(|step| step_places.live_of(&step.entry)) {
+            perform(Safeguard::PinOfEntries, || {
+                step_places.fs.pin(&live.dir, &live.name)
+            })?;
+        }
+        Ok(())
+    }
+
     /// The steps, with the identities that are on both sides now; `step_places` must have been
     /// opened for these steps.
     ///
@@ -116,13 +128,6 @@ impl EntrySteps {
         let mut steps = Vec::new();
         for PlannedStep { entry, kind } in &self.list {
             let live = step_places.live_of(entry);
-            if let Some(live) = live.as_ref().filter(|_| *kind != StepKind::Put) {
-                // An object of a lower layer gets another identity at its first change, so cause
-                // that change now.
-                perform(Safeguard::PinOfEntries, || {
-                    step_places.fs.pin(&live.dir, &live.name)
-                })?;
-            }
             let old = step_places.identity(live.as_ref())?;
             let new = step_places.identity(step_places.slot_of(entry).as_ref())?;
             let act = match (kind, new, old) {

@@ -19,6 +19,7 @@ use crate::place::journal_file;
 use crate::place::lock::Locks;
 use crate::place::record::{Act, Durability, Form, Origin, Record, Step, Steps};
 use crate::place::stage_claim::StageClaim;
+use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 use crate::plan::builder::Plan;
 use crate::plan::node::Mode;
@@ -29,6 +30,7 @@ use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
 use crate::steps::entry_cover::StepKind;
 use crate::steps::entry_steps::EntrySteps;
+use crate::steps::step_places::StepPlaces;
 use crate::transaction::failures::Aftermath;
 use crate::transaction::published::delete_unrecorded_stage;
 use crate::transaction::terms::Terms;
@@ -70,13 +72,12 @@ pub(super) struct ReplacedTree {
 pub(super) struct Built {
     /// How the files were staged.
     pub(super) counts: StageCounts,
-    /// The record of a whole tree, as `journal.tmp` contains it.
+    /// The record, as `journal.tmp` contains it; `None` if an entry could not be found.
     pub(super) draft: Option<Record>,
 }
 
-impl Begun<'_> {
-    /// Builds the new objects, and the record of a whole tree, whose steps are already known; makes
-    /// both durable.
+impl<'a> Begun<'a> {
+    /// Builds the new objects, and the draft of the record; makes both durable.
     pub(super) fn build(&self, options: &StageOptions<'_>) -> Result<Built, StageError> {
         let fs = self.home.fs;
         let late = &self.receipt;
@@ -93,20 +94,20 @@ impl Begun<'_> {
             made: &self.claim.made,
             target: target.as_ref(),
         };
-        let (counts, draft) = match &self.work {
-            Work::Tree(replaced) => {
-                let counts = build::build(fs, &ground, planned, options)?;
-                let steps = tree_steps(self.claim.identity, *replaced);
-                let draft = self.record(steps);
-                journal_file::write_draft(&self.home, &draft).map_err(disk)?;
-                (counts, Some(draft))
-            }
+        let counts = match &self.work {
+            Work::Tree(_) => build::build(fs, &ground, planned, options)?,
             Work::Entries(entry_steps) => {
                 let fillings = entry_steps.fillings();
-                let counts = build::build_entries(fs, &ground, planned, &fillings, options)?;
-                (counts, None)
+                build::build_entries(fs, &ground, planned, &fillings, options)?
             }
         };
+        // An entry that is gone meanwhile is reported by the last look, which knows what it was.
+        let step_places = self.open_steps(self.locks.target());
+        let draft = step_places.and_then(|step_places| self.record_now(&step_places));
+        let draft = draft.ok();
+        if let Some(draft) = &draft {
+            journal_file::write_draft(&self.home, draft).map_err(disk)?;
+        }
         let barrier = self.make_durable(draft.is_some()).map_err(disk)?;
         let counts = StageCounts { barrier, ..counts };
         Ok(Built { counts, draft })
@@ -128,7 +129,30 @@ impl Begun<'_> {
         Ok(Some(barrier))
     }
 
-    pub(super) fn record(&self, list: Vec<Step>) -> Record {
+    /// Opens the directories that the steps need.
+    pub(super) fn open_steps<'s>(&self, target: &Target<'s>) -> Result<StepPlaces<'s>, FsError>
+    where
+        'a: 's,
+    {
+        let record = self.record(Vec::new());
+        let entries = match &self.work {
+            Work::Tree(_) => [].as_slice(),
+            Work::Entries(entry_steps) => entry_steps.list.as_slice(),
+        };
+        let entries = entries.iter().map(|step| &step.entry);
+        StepPlaces::open_for(target, &self.home, &record, entries)
+    }
+
+    /// The record, whose steps contain the identities that are on both sides now.
+    pub(super) fn record_now(&self, step_places: &StepPlaces<'_>) -> Result<Record, FsError> {
+        let list = match &self.work {
+            Work::Tree(replaced) => tree_steps(self.claim.identity, *replaced),
+            Work::Entries(entry_steps) => entry_steps.steps(step_places)?,
+        };
+        Ok(self.record(list))
+    }
+
+    fn record(&self, list: Vec<Step>) -> Record {
         let Terms {
             durability,
             retention,

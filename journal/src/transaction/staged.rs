@@ -117,15 +117,34 @@ impl<'a> Staged<'a> {
         self.steps(target).map_err(PublishError::Disk)
     }
 
+    /// The open directories that the steps need, and the record.
+    fn steps<'s>(&self, target: &Target<'s>) -> Result<(StepPlaces<'s>, Record), FsError>
+    where
+        'a: 's,
+    {
+        let step_places = self.begun.open_steps(target)?;
+        if let Work::Entries(entry_steps) = &self.begun.work {
+            // This changes what the last look compares.
+            entry_steps.pin(&step_places)?;
+        }
+        let record = self.begun.record_now(&step_places)?;
+        Ok((step_places, record))
+    }
+
     /// Makes the steps durable before the first one is taken; the record of a lone put is durable
     /// with the stage.
     fn write_journal(&self, record: &Record) -> Result<(), FsError> {
         let home = &self.begun.home;
-        match &self.built.draft {
-            Some(_) if record.is_lone_put() => Ok(()),
-            Some(_) => journal_file::publish_draft(home, record.durability),
-            None => journal_file::write(home, record),
+        if record.is_lone_put() {
+            return Ok(());
         }
+        if self.built.draft.as_ref() == Some(record) {
+            return journal_file::publish_draft(home, record.durability);
+        }
+        // An entry was pinned, or a directory was replaced by one with the same entries: an undo
+        // must find that one in its slot.
+        journal_file::discard_draft(home);
+        journal_file::write(home, record)
     }
 
     /// Gives up before a journal exists.
@@ -191,26 +210,6 @@ impl<'a> Staged<'a> {
                 Err(error) => Ok(Some(of_target(error.to_string()))),
             },
         }
-    }
-
-    /// The record, whose steps contain the identities on both sides, and the open directories that
-    /// they need.
-    fn steps<'s>(&self, target: &Target<'s>) -> Result<(StepPlaces<'s>, Record), FsError>
-    where
-        'a: 's,
-    {
-        let Begun { home, work, .. } = &self.begun;
-        let mut record = match &self.built.draft {
-            Some(draft) => draft.clone(),
-            None => self.begun.record(Vec::new()),
-        };
-        let Work::Entries(entry_steps) = work else {
-            return Ok((StepPlaces::open(target, home, &record)?, record));
-        };
-        let entries = entry_steps.list.iter().map(|step| &step.entry);
-        let step_places = StepPlaces::open_for(target, home, &record, entries)?;
-        record.steps.list = entry_steps.steps(&step_places)?;
-        Ok((step_places, record))
     }
 
     /// Locks the new root before readers can find it, so that no other process locks it first.

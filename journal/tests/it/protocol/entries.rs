@@ -190,6 +190,51 @@ fn what_changed_while_staging_is_refused_and_named() {
     }
 }
 
+/// I1: the journal has the identity of the directory that the steps will move, not of the one that
+/// was there while the draft was written.
+#[test]
+fn a_directory_that_was_replaced_by_an_equal_one_while_staging_is_the_old_one() {
+    for (case, decision) in [
+        (merge(), Decision::Settle),
+        (merge().awaited(), Decision::Undo),
+    ] {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        let outcome = Outcome::of(&case);
+        let (ready, _) = ready(&disk).unwrap();
+        let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+        let staged = prepared.stage(&options()).unwrap();
+        replace_by_an_equal_one(&disk, "package");
+        let published = staged.publish(&|| false).unwrap();
+        assert_eq!(tree_at(&disk, TARGET), outcome.new);
+        drop(published);
+        let disk = disk.killed();
+        assert_eq!(recover(&disk).unwrap(), decision);
+        let is_settled = decision == Decision::Settle;
+        let wanted = if is_settled { outcome.new } else { outcome.old };
+        assert_eq!(tree_at(&disk, TARGET), wanted);
+        assert_eq!(beside(&disk), [""; 0]);
+    }
+}
+
+/// Moves everything in a directory of the target into another one, which takes its name.
+fn replace_by_an_equal_one(disk: &SimFs, name: &str) {
+    let root = disk.open_path(Path::new(TARGET)).unwrap();
+    let (name, other) = (OsStr::new(name), OsStr::new("other"));
+    let mode = disk.meta(&root, name).unwrap().unwrap().mode;
+    disk.make_dir(&root, other, mode & 0o777).unwrap();
+    let [from, to] = [name, other].map(|name| disk.open_dir(&root, name).unwrap());
+    for entry in disk.list(&from).unwrap() {
+        disk.rename(from.at(&entry), to.at(&entry), Rename::NoReplace)
+            .unwrap();
+    }
+    disk.rename(root.at(name), root.at(OsStr::new("old")), Rename::NoReplace)
+        .unwrap();
+    disk.rename(root.at(other), root.at(name), Rename::NoReplace)
+        .unwrap();
+    disk.remove_dir(&root, OsStr::new("old")).unwrap();
+}
+
 /// I4: the engine exchanges a directory as a whole only while it knows everything in it; another
 /// file in it prevents that.
 #[test]

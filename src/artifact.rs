@@ -1,6 +1,9 @@
-//! Environments as artifacts of a registry: the manifests that name their parts.
+//! Environments as artifacts of a registry: the manifests that name their parts, and the indexes
+//! that list manifests.
 //!
 //! Promises nothing about what a registry has; only pure code is here.
-//! Read next: `artifact/manifest.rs`.
+//! Read next: `artifact/manifest.rs`, `artifact/index.rs`.
 
+pub mod demands;
+pub mod index;
 pub mod manifest;

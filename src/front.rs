@@ -5,15 +5,18 @@
 
 mod building;
 pub mod caller;
+pub mod choosing;
 pub mod cloning;
 pub mod env_builder;
 pub mod fetching;
 pub mod host;
+pub mod indexing;
 mod lock_request;
 pub mod locked;
 mod locked_failed;
 pub mod locking;
 mod lookups;
+pub mod machine;
 pub mod mending;
 mod plan_note;
 mod project_needs;

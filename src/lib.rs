@@ -78,8 +78,8 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    caller, cloning, env_builder, fetching, host, locked, locking, mending, proving, pulling,
-    pushing, rebuilding, republishing, request, resolving, saved_plan,
+    caller, choosing, cloning, env_builder, fetching, host, indexing, locked, locking, machine,
+    mending, proving, pulling, pushing, rebuilding, republishing, request, resolving, saved_plan,
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};

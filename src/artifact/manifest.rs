@@ -19,6 +19,9 @@ use crate::wheel::WHEEL_BYTES_MAX;
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The kind of a list of manifests.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Either of them, as a request names what it takes.
+pub const MANIFEST_OR_INDEX: &str =
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
 /// The kind of an artifact that is an environment.
 pub const ENVIRONMENT: &str = "application/vnd.rvenv.environment.v1+json";
 /// The kind of an artifact that is a set of wheels.
@@ -37,6 +40,8 @@ pub const EMPTY_BYTES: &[u8] = b"{}";
 const TITLE: &str = "org.opencontainers.image.title";
 /// More than any environment has.
 const LAYERS_MAX: usize = 20_000;
+/// Many times the platforms and Pythons for which wheels are built.
+pub(super) const MANIFESTS_MAX: usize = 1_000;
 
 /// Why bytes are not a manifest.
 #[derive(Debug, Error)]
@@ -59,6 +64,15 @@ pub enum ManifestError {
     /// A blob that is larger than its kind can be.
     #[error("it names a blob of {}", counted(*.0, "byte"))]
     Large(u64),
+    /// More manifests than any index has.
+    #[error("it lists {0} manifests, and an index has at most {MANIFESTS_MAX}")]
+    Manifests(usize),
+    /// A manifest of an index that is larger than registries take.
+    #[error("it lists a manifest of {}", counted(*.0, "byte"))]
+    LargeManifest(u64),
+    /// An index that is listed by another one.
+    #[error("it lists something of the kind `{}`, not a manifest", .0.escape_debug())]
+    Nested(String),
     /// A blob that must be there is not.
     #[error("it has no blob of the kind `{0}`")]
     Lacks(&'static str),
@@ -123,6 +137,22 @@ struct KindDto {
     media_type: String,
 }
 
+/// The kind of a manifest or an index; empty if it does not say it.
+pub(super) fn kind_of(bytes: &[u8]) -> Result<String, ManifestError> {
+    let kind: KindDto = serde_json::from_slice(bytes).map_err(ManifestError::Syntax)?;
+    match kind.schema_version {
+        2 => Ok(kind.media_type),
+        other => Err(ManifestError::Version(other)),
+    }
+}
+
+/// Reads `sha256:` and digits.
+pub(super) fn digest_of(text: &str) -> Result<Digest, ManifestError> {
+    let digits = text.strip_prefix("sha256:");
+    let digest = digits.and_then(|digits| Digest::parse(digits).ok());
+    digest.ok_or_else(|| ManifestError::Digest(text.to_owned()))
+}
+
 impl Descriptor {
     /// A blob with the name of a file.
     #[must_use]
@@ -168,12 +198,9 @@ impl Manifest {
     /// # Errors
     /// See [`ManifestError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let kind: KindDto = serde_json::from_slice(bytes).map_err(ManifestError::Syntax)?;
-        if kind.schema_version != 2 {
-            return Err(ManifestError::Version(kind.schema_version));
-        }
-        if !matches!(kind.media_type.as_str(), "" | MANIFEST) {
-            return Err(ManifestError::Kind(kind.media_type));
+        let kind = kind_of(bytes)?;
+        if !matches!(kind.as_str(), "" | MANIFEST) {
+            return Err(ManifestError::Kind(kind));
         }
         let dto: ManifestDto = serde_json::from_slice(bytes).map_err(ManifestError::Syntax)?;
         if dto.layers.len() > LAYERS_MAX {
@@ -223,11 +250,7 @@ fn written(descriptor: &Descriptor) -> DescriptorDto {
 }
 
 fn read(mut dto: DescriptorDto) -> Result<Descriptor, ManifestError> {
-    let digits = dto.digest.strip_prefix("sha256:");
-    let digest = digits.and_then(|digits| Digest::parse(digits).ok());
-    let Some(digest) = digest else {
-        return Err(ManifestError::Digest(dto.digest));
-    };
+    let digest = digest_of(&dto.digest)?;
     let max = match dto.media_type.as_str() {
         PLAN | NOTES => PLAN_BYTES_MAX,
         _ => WHEEL_BYTES_MAX,

@@ -12,10 +12,14 @@ use rvenv_journal::raw::Input;
 use rvenv_journal::{Digest, Plan, Publication};
 use serde::{Deserialize, Serialize};
 
+use super::machine::oci_platform;
+use crate::artifact::demands::{Demands, Libc, Platform as OciPlatform};
 use crate::build::hooks::Context;
 use crate::build::options::{Options, Prompt};
 use crate::build::roles;
 use crate::build::supply::{Supply, WheelSource};
+use crate::python::{Platform, PythonVersion, Release};
+use crate::wheel::tags::least_libc;
 
 /// The version of the note.
 const FORMAT: u32 = 1;
@@ -27,9 +31,26 @@ pub(super) struct Note {
     format: u32,
     /// The version of the interpreter; its path and digest are an input of the plan.
     pub(super) python: String,
+    /// What the interpreter is and runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<NotedMachine>,
     options: NotedOptions,
     /// The wheels in the order in which they are planned.
     wheels: Vec<NotedWheel>,
+}
+
+/// The interpreter's kind, and the system that it is for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotedMachine {
+    /// As OCI names it: `linux/amd64`.
+    platform: String,
+    /// `glibc` or `musl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    libc: Option<String>,
+    implementation: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    free_threaded: bool,
 }
 
 /// [`Options`], as far as they count for a new environment.
@@ -123,6 +144,7 @@ impl Note {
         (makes_all(plan) && !context.options.upgrade).then(|| Self {
             format: FORMAT,
             python: context.interpreter.version.text.clone(),
+            machine: Some(NotedMachine::of(&context.interpreter.platform)),
             options: NotedOptions {
                 system_site_packages,
                 symlinks,
@@ -192,6 +214,45 @@ impl Note {
         // A wheel that is missing here gives another digest.
         self.wheels.iter().filter_map(supply).collect()
     }
+}
+
+impl NotedMachine {
+    fn of(platform: &Platform) -> Self {
+        let family = platform.system.split(' ').next();
+        Self {
+            platform: oci_platform(platform).to_string(),
+            libc: family
+                .filter(|family| matches!(*family, "glibc" | "musl"))
+                .map(str::to_owned),
+            implementation: platform.implementation.clone(),
+            free_threaded: platform.free_threaded,
+        }
+    }
+}
+
+/// What a plan demands of a machine, if its note says it.
+pub(super) fn demands_of(plan: &Plan) -> Option<Demands> {
+    let note = plan.request().and_then(Note::read)?;
+    let (machine, input) = (note.machine?, interpreter_of(plan)?);
+    let libc = match machine.libc {
+        Some(family) => {
+            let files = wheels_of(plan).map(|input| input.path.as_str());
+            let version = least_libc(&family, files);
+            Some(Libc { family, version })
+        }
+        None => None,
+    };
+    Some(Demands {
+        platform: OciPlatform::parse(&machine.platform)?,
+        libc,
+        release: Release {
+            implementation: machine.implementation,
+            version: PythonVersion::parse(&note.python)?,
+            free_threaded: machine.free_threaded,
+        },
+        python: input.path.clone(),
+        sha256: input.digest,
+    })
 }
 
 /// Whether a plan makes a whole environment, whatever exists at its target.

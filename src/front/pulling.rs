@@ -4,25 +4,31 @@
 //! it, and that nothing but the cache is written. The wheels are fetched as for any saved plan, by
 //! their digests; the repository is one more place for them.
 //!
-//! Read next: `saved_plan.rs`, which finds the wheels; `pushing.rs`, the way in.
+//! Read next: `choosing.rs`, which manifest of an index; `saved_plan.rs`, which finds the wheels;
+//! `pushing.rs`, the way in.
 
 use std::io;
 use std::path::PathBuf;
 
-use rvenv_journal::raw::PlanReadError;
+use rvenv_journal::raw::{PlanReadError, counted};
 use rvenv_journal::{Digest, Plan};
 use thiserror::Error;
 
 use super::caller::Caller;
+use super::choosing::{ChoiceFailed, Chosen};
+use super::plan_note::interpreter_of;
 use super::saved_plan::WheelPlaces;
+use crate::artifact::index::Named;
 use crate::artifact::manifest::{
-    Descriptor, ENVIRONMENT, MANIFEST, Manifest, ManifestError, NOTES, WHEEL, WHEELS,
+    Descriptor, ENVIRONMENT, MANIFEST, MANIFEST_OR_INDEX, Manifest, ManifestError, NOTES, WHEEL,
+    WHEELS,
 };
 use crate::base::regular_file;
 use crate::fetch::{
     Asked, AskedError, FetchFailed, Fetched, Fetcher, Hashes, Reference, RegistryFailed,
     SettingsError, Transfer,
 };
+use crate::python::Request;
 use crate::wheel::{Catalogue, Sources};
 
 /// What is asked for if a reference names neither a tag nor a digest.
@@ -43,6 +49,48 @@ pub enum PullFailed {
         reference: Reference,
         /// What is wrong with it.
         source: ManifestError,
+    },
+    /// No environment of an index is for this machine, or more than one.
+    #[error("no environment of `{reference}` can be chosen")]
+    Choice {
+        /// What was read.
+        reference: Reference,
+        /// Why not.
+        source: Box<ChoiceFailed>,
+    },
+    /// An index lists a manifest that does not exist.
+    #[error("`{reference}` lists the manifest `sha256:{manifest}`, which does not exist")]
+    Unlisted {
+        /// What was read.
+        reference: Reference,
+        /// The digest of the manifest.
+        manifest: Digest,
+    },
+    /// An index says another length of a manifest.
+    #[error(
+        "`{reference}` lists the manifest `sha256:{manifest}` with {}, and it has {}",
+        counted(*listed, "byte"),
+        counted(*found, "byte")
+    )]
+    Length {
+        /// What was read.
+        reference: Reference,
+        /// The digest of the manifest.
+        manifest: Digest,
+        /// What the index says.
+        listed: u64,
+        /// What it has.
+        found: u64,
+    },
+    /// An index says another interpreter than the plan.
+    #[error(
+        "`{reference}` lists the manifest `sha256:{manifest}` for another interpreter than its plan"
+    )]
+    Interpreter {
+        /// What was read.
+        reference: Reference,
+        /// The digest of the manifest.
+        manifest: Digest,
     },
     /// The plan in it is none.
     #[error("the plan of `{reference}` cannot be applied")]
@@ -84,10 +132,31 @@ pub struct Pulled {
     pub plan: Plan,
     /// The digest of the manifest.
     pub manifest: Digest,
+    /// How it was chosen, if an index lists it.
+    pub chosen: Option<Chosen>,
+}
+
+/// The wheels that a registry has.
+#[derive(Debug)]
+pub struct PulledWheels {
+    /// Where they are now.
+    pub files: Vec<Fetched>,
+    /// The digest of the manifest.
+    pub manifest: Digest,
+    /// How it was chosen, if an index lists it.
+    pub chosen: Option<Chosen>,
+}
+
+/// What a reference names, at the end of the way.
+struct Found {
+    manifest: Manifest,
+    digest: Digest,
+    chosen: Option<Chosen>,
 }
 
 impl Caller<'_> {
-    /// Reads the plan that a reference names.
+    /// Reads the plan that a reference names; of an index that of the environment for this machine,
+    /// and for a Python if one is asked for.
     ///
     /// # Errors
     /// See [`PullFailed`].
@@ -95,8 +164,13 @@ impl Caller<'_> {
         &self,
         reference: &Reference,
         from: &WheelPlaces,
+        python: Option<&Request>,
     ) -> Result<Pulled, PullFailed> {
-        let (manifest, digest) = self.pull_manifest(reference, from)?;
+        let Found {
+            manifest,
+            digest,
+            chosen,
+        } = self.pull_manifest(reference, from, python)?;
         let malformed = |source| PullFailed::Manifest {
             reference: reference.clone(),
             source,
@@ -124,13 +198,23 @@ impl Caller<'_> {
             reference: reference.clone(),
             source: Box::new(source),
         })?;
+        if let Some(Chosen { demands, .. }) = &chosen {
+            let own = interpreter_of(&plan);
+            if own.is_none_or(|own| own.path != demands.python || own.digest != demands.sha256) {
+                return Err(PullFailed::Interpreter {
+                    reference: reference.clone(),
+                    manifest: digest,
+                });
+            }
+        }
         Ok(Pulled {
             plan,
             manifest: digest,
+            chosen,
         })
     }
 
-    /// Fetches every wheel of an artifact into the cache.
+    /// Fetches every wheel of an artifact into the cache; of an index as [`Caller::pull_plan`].
     ///
     /// # Errors
     /// See [`PullFailed`].
@@ -138,8 +222,13 @@ impl Caller<'_> {
         &self,
         reference: &Reference,
         from: &WheelPlaces,
-    ) -> Result<(Vec<Fetched>, Digest), PullFailed> {
-        let (manifest, digest) = self.pull_manifest(reference, from)?;
+        python: Option<&Request>,
+    ) -> Result<PulledWheels, PullFailed> {
+        let Found {
+            manifest,
+            digest,
+            chosen,
+        } = self.pull_manifest(reference, from, python)?;
         let kinds = manifest.must_be(&[ENVIRONMENT, WHEELS]);
         kinds.map_err(|source| PullFailed::Manifest {
             reference: reference.clone(),
@@ -149,27 +238,70 @@ impl Caller<'_> {
         let wheels = wheels.map(|wheel| asked(wheel, wheel.title.as_deref().unwrap_or_default()));
         let wheels: Vec<Asked> = wheels.collect::<Result<_, _>>()?;
         let files = self.pull_files(&wheels, reference, from)?;
-        Ok((files, digest))
+        Ok(PulledWheels {
+            files,
+            manifest: digest,
+            chosen,
+        })
     }
 
-    /// The manifest that a reference names, and its digest.
+    /// The manifest that a reference names, or the one for this machine in the index that it names.
     fn pull_manifest(
         &self,
         reference: &Reference,
         from: &WheelPlaces,
-    ) -> Result<(Manifest, Digest), PullFailed> {
+        python: Option<&Request>,
+    ) -> Result<Found, PullFailed> {
         let settings = self.registry_settings(from)?;
         let transfer = Transfer::out_of(settings, &reference.repository);
-        let pinned = reference.digest.map(|digest| format!("sha256:{digest}"));
-        let name = pinned.as_deref().or(reference.tag.as_deref());
-        let name = name.unwrap_or(USUAL_TAG);
-        let found = self.fetch_control(|control| transfer.manifest(name, MANIFEST, control))?;
+        let read = |name: &str, accept: &'static str| {
+            self.fetch_control(|control| transfer.manifest(name, accept, control))
+        };
+        let malformed =
+            |reference: Reference| move |source| PullFailed::Manifest { reference, source };
+        let found = read(&name_of(reference), MANIFEST_OR_INDEX)?;
         let bytes = found.ok_or_else(|| PullFailed::Absent(reference.clone()))?;
-        let manifest = Manifest::from_bytes(&bytes).map_err(|source| PullFailed::Manifest {
+        let named = Named::from_bytes(&bytes).map_err(malformed(reference.clone()))?;
+        let digest = Digest::of(&bytes);
+        let index = match named {
+            Named::Manifest(manifest) => {
+                return Ok(Found {
+                    manifest,
+                    digest,
+                    chosen: None,
+                });
+            }
+            Named::Index(index) => index,
+        };
+        let is_ours = index.must_be_of_environments();
+        is_ours.map_err(malformed(reference.clone()))?;
+        let chosen = self.entry_for_this_machine(&index, python);
+        let (entry, demands) = chosen.map_err(|source| PullFailed::Choice {
             reference: reference.clone(),
-            source,
+            source: Box::new(source),
         })?;
-        Ok((manifest, Digest::of(&bytes)))
+        let found = read(&format!("sha256:{}", entry.digest), MANIFEST)?;
+        let bytes = found.ok_or_else(|| PullFailed::Unlisted {
+            reference: reference.clone(),
+            manifest: entry.digest,
+        })?;
+        if bytes.len() as u64 != entry.len {
+            return Err(PullFailed::Length {
+                reference: reference.clone(),
+                manifest: entry.digest,
+                listed: entry.len,
+                found: bytes.len() as u64,
+            });
+        }
+        let manifest = Manifest::from_bytes(&bytes);
+        Ok(Found {
+            manifest: manifest.map_err(malformed(reference.at(entry.digest)))?,
+            digest: entry.digest,
+            chosen: Some(Chosen {
+                index: digest,
+                demands,
+            }),
+        })
     }
 
     /// Fetches blobs of a repository into the cache.
@@ -193,6 +325,13 @@ impl Caller<'_> {
         let fetcher = Fetcher::new(cache, settings, &[], &catalogue).at(self.host.now);
         Ok(self.fetch_control(|control| fetcher.fetch(asked, control))?)
     }
+}
+
+/// What a reference names, in the words of a request.
+pub(super) fn name_of(reference: &Reference) -> String {
+    let pinned = reference.digest.map(|digest| format!("sha256:{digest}"));
+    let name = pinned.or_else(|| reference.tag.clone());
+    name.unwrap_or_else(|| USUAL_TAG.to_owned())
 }
 
 fn asked(blob: &Descriptor, name: &str) -> Result<Asked, AskedError> {

@@ -5,7 +5,8 @@
 //! place on this machine or has a secret in it. The same plan has the same manifest, wherever it is
 //! pushed from.
 //!
-//! Read next: `pulling.rs`, the way back; `../artifact/manifest.rs`.
+//! Read next: `indexing.rs`, several of them under one tag; `pulling.rs`, the way back;
+//! `../artifact/manifest.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,19 +17,20 @@ use rvenv_journal::{Digest, Plan, Publication};
 use thiserror::Error;
 
 use super::caller::Caller;
-use super::plan_note::{interpreter_of, wheels_of};
+use super::plan_note::{demands_of, interpreter_of, wheels_of};
 use super::saved_plan::WheelPlaces;
+use crate::artifact::demands::{Demands, PYTHON};
 use crate::artifact::manifest::{
-    Descriptor, EMPTY, EMPTY_BYTES, ENVIRONMENT, MANIFEST, Manifest, NOTES, PLAN, WHEEL, WHEELS,
+    Descriptor, EMPTY, EMPTY_BYTES, ENVIRONMENT, MANIFEST, Manifest, ManifestError, NOTES, PLAN,
+    WHEEL, WHEELS,
 };
 use crate::base::cache::NotUsed;
 use crate::fetch::{
-    FetchOptions, Parcel, ParcelBytes, Reference, RegistryFailed, Sending, Settings, SettingsError,
-    Transfer, fetched_wheels,
+    FetchOptions, Parcel, ParcelBytes, Reference, RegistryFailed, Repository, Sending, Settings,
+    SettingsError, Transfer, fetched_wheels,
 };
 
 /// The annotations of an environment, for people and other tools; rvenv believes none of them.
-const PYTHON: &str = "rvenv.python";
 const TARGET: &str = "rvenv.target";
 const PUBLISHES: &str = "rvenv.publishes";
 /// The names of the blobs that are no wheels.
@@ -64,6 +66,42 @@ pub enum PushFailed {
         /// Why.
         source: FsError,
     },
+    /// Nothing has the tag or the digest of a source.
+    #[error("`{0}` does not exist")]
+    Absent(Reference),
+    /// A source is in another repository.
+    #[error("`{of}` is in another repository than `{to}`")]
+    Elsewhere {
+        /// The source.
+        of: Reference,
+        /// Where to.
+        to: Repository,
+    },
+    /// A source is no environment.
+    #[error("`{of}` is not an environment of rvenv")]
+    Manifest {
+        /// The source.
+        of: Reference,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// A source does not say for which machine it is.
+    #[error("`{}` does not say for which machine it is", .0.escape_debug())]
+    NoDemands(String),
+    /// No machine could choose between two sources.
+    #[error(
+        "`{}` and `{}` are for the same interpreter: {demands}",
+        first.escape_debug(),
+        second.escape_debug()
+    )]
+    Twice {
+        /// A source.
+        first: String,
+        /// Another one.
+        second: String,
+        /// What both demand.
+        demands: Box<Demands>,
+    },
     /// A setting is malformed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -94,6 +132,19 @@ pub struct PushedBlob {
     pub sending: Sending,
 }
 
+impl PushedBlob {
+    pub(super) fn all(parcels: &[Parcel], sent: Vec<Sending>) -> Vec<Self> {
+        let both = parcels.iter().zip(sent);
+        both.map(|(parcel, sending)| Self {
+            name: parcel.name.clone(),
+            digest: parcel.digest,
+            len: parcel.len,
+            sending,
+        })
+        .collect()
+    }
+}
+
 impl Caller<'_> {
     /// Pushes a plan whose wheels are files, as [`Caller::find_wheels`] finds them.
     ///
@@ -108,37 +159,7 @@ impl Caller<'_> {
         to: &Reference,
         from: &WheelPlaces,
     ) -> Result<Pushed, PushFailed> {
-        if plan.publication() != Publication::Put {
-            return Err(PushFailed::OfExisting(plan.target().to_owned()));
-        }
-        let config = Parcel::of_bytes(PLAN_NAME, plan.canonical());
-        let notes = Parcel::of_bytes(NOTES_NAME, plan.notes());
-        let mut seen = BTreeSet::new();
-        let wheels = wheels_of(plan).filter(|input| seen.insert(input.digest));
-        let wheels = wheels.map(|input| Parcel {
-            name: input.path.clone(),
-            digest: input.digest,
-            len: input.len,
-            bytes: ParcelBytes::File(PathBuf::from(input.file())),
-        });
-        let wheels: Vec<Parcel> = wheels.collect();
-        let interpreter = interpreter_of(plan).map(|input| input.path.clone());
-        let annotations = [
-            Some((TARGET.to_owned(), plan.target().to_owned())),
-            Some((PUBLISHES.to_owned(), plan.outcome().to_string())),
-            interpreter.map(|path| (PYTHON.to_owned(), path)),
-        ];
-        let layers = [titled(NOTES, &notes)];
-        let manifest = Manifest {
-            artifact: ENVIRONMENT.to_owned(),
-            config: Descriptor::new(PLAN, config.digest, config.len),
-            layers: layers
-                .into_iter()
-                .chain(wheels.iter().map(|wheel| titled(WHEEL, wheel)))
-                .collect(),
-            annotations: annotations.into_iter().flatten().collect(),
-        };
-        let parcels: Vec<Parcel> = [config, notes].into_iter().chain(wheels).collect();
+        let (parcels, manifest) = artifact_of(plan)?;
         self.push(&parcels, &manifest, to, from)
     }
 
@@ -191,30 +212,30 @@ impl Caller<'_> {
         to: &Reference,
         from: &WheelPlaces,
     ) -> Result<Pushed, PushFailed> {
-        if to.digest.is_some() {
-            return Err(PushFailed::Pinned(to.clone()));
-        }
-        let settings = self.registry_settings(from)?;
-        let transfer = Transfer::into(settings, &to.repository);
+        let transfer = self.transfer_into(to, from)?;
         let bytes = manifest.to_bytes();
         let sent = self.fetch_control(|control| {
             let sent = transfer.send(parcels, control)?;
             transfer.name(to.tag.as_deref(), MANIFEST, &bytes, control)?;
             Ok::<_, RegistryFailed>(sent)
         })?;
-        let blobs = parcels
-            .iter()
-            .zip(sent)
-            .map(|(parcel, sending)| PushedBlob {
-                name: parcel.name.clone(),
-                digest: parcel.digest,
-                len: parcel.len,
-                sending,
-            });
         Ok(Pushed {
             manifest: Digest::of(&bytes),
-            blobs: blobs.collect(),
+            blobs: PushedBlob::all(parcels, sent),
         })
+    }
+
+    /// The repository that something goes to.
+    pub(super) fn transfer_into(
+        &self,
+        to: &Reference,
+        from: &WheelPlaces,
+    ) -> Result<Transfer, PushFailed> {
+        if to.digest.is_some() {
+            return Err(PushFailed::Pinned(to.clone()));
+        }
+        let settings = self.registry_settings(from)?;
+        Ok(Transfer::into(settings, &to.repository))
     }
 
     /// The settings for a registry: credentials, proxies and certificates.
@@ -225,6 +246,44 @@ impl Caller<'_> {
         };
         Settings::read(&from.sources, &options, &self.host.surroundings)
     }
+}
+
+/// What a plan puts into a registry: the files, and the manifest that names them.
+pub(super) fn artifact_of(plan: &Plan) -> Result<(Vec<Parcel>, Manifest), PushFailed> {
+    if plan.publication() != Publication::Put {
+        return Err(PushFailed::OfExisting(plan.target().to_owned()));
+    }
+    let config = Parcel::of_bytes(PLAN_NAME, plan.canonical());
+    let notes = Parcel::of_bytes(NOTES_NAME, plan.notes());
+    let mut seen = BTreeSet::new();
+    let wheels = wheels_of(plan).filter(|input| seen.insert(input.digest));
+    let wheels = wheels.map(|input| Parcel {
+        name: input.path.clone(),
+        digest: input.digest,
+        len: input.len,
+        bytes: ParcelBytes::File(PathBuf::from(input.file())),
+    });
+    let wheels: Vec<Parcel> = wheels.collect();
+    let interpreter = interpreter_of(plan).map(|input| input.path.clone());
+    let annotations = [
+        Some((TARGET.to_owned(), plan.target().to_owned())),
+        Some((PUBLISHES.to_owned(), plan.outcome().to_string())),
+        interpreter.map(|path| (PYTHON.to_owned(), path)),
+    ];
+    let demands = demands_of(plan).map(|demands| demands.annotations());
+    let annotations = annotations.into_iter().flatten();
+    let layers = [titled(NOTES, &notes)];
+    let manifest = Manifest {
+        artifact: ENVIRONMENT.to_owned(),
+        config: Descriptor::new(PLAN, config.digest, config.len),
+        layers: layers
+            .into_iter()
+            .chain(wheels.iter().map(|wheel| titled(WHEEL, wheel)))
+            .collect(),
+        annotations: annotations.chain(demands.into_iter().flatten()).collect(),
+    };
+    let parcels: Vec<Parcel> = [config, notes].into_iter().chain(wheels).collect();
+    Ok((parcels, manifest))
 }
 
 fn titled(kind: &str, parcel: &Parcel) -> Descriptor {

@@ -105,6 +105,25 @@ pub struct PythonVersion {
 }
 
 impl PythonVersion {
+    /// Reads a version as an interpreter spells it; the micro version may be absent.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let number = |part: Option<&str>| -> Option<u32> {
+            let part = part?;
+            let end = part.find(|c: char| !c.is_ascii_digit());
+            part.get(..end.unwrap_or(part.len()))?.parse().ok()
+        };
+        let (major, minor) = (number(parts.next())?, number(parts.next())?);
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+');
+        text.chars().all(is_word).then(|| Self {
+            major,
+            minor,
+            micro: number(parts.next()).unwrap_or(0),
+            text: text.to_owned(),
+        })
+    }
+
     /// Whether this is version `major.minor` or a later one.
     #[must_use]
     pub fn at_least(&self, major: u32, minor: u32) -> bool {

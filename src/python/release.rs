@@ -19,7 +19,27 @@ pub struct Release {
     pub free_threaded: bool,
 }
 
+/// What marks a build without the global interpreter lock.
+const FREE_THREADED: &str = " (free-threaded)";
+
 impl Release {
+    /// Reads a release as it is shown: `cpython 3.13.0rc1`, `pypy 3.10.14`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (text, free_threaded) = match text.strip_suffix(FREE_THREADED) {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
+        let (implementation, version) = text.split_once(' ')?;
+        let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        let is_name = !implementation.is_empty() && implementation.chars().all(is_letter);
+        Some(Self {
+            implementation: implementation.to_owned(),
+            version: PythonVersion::parse(version).filter(|_| is_name)?,
+            free_threaded,
+        })
+    }
+
     /// The version in the spelling of PEP 440: without the `+` that marks a build between two
     /// releases.
     pub(super) fn public(&self) -> &str {
@@ -42,7 +62,7 @@ impl Interpreter {
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let build = if self.free_threaded {
-            " (free-threaded)"
+            FREE_THREADED
         } else {
             ""
         };
@@ -52,5 +72,33 @@ impl fmt::Display for Release {
             self.implementation.escape_debug(),
             self.version.text.escape_debug()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_read_as_it_is_shown() {
+        for text in [
+            "cpython 3.13.0",
+            "cpython 3.14.0rc1",
+            "cpython 3.9.1+",
+            "cpython 3.13.1 (free-threaded)",
+            "pypy 3.10.14",
+        ] {
+            assert_eq!(Release::parse(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "cpython",
+            "cpython 3",
+            "cpython 3.x.1",
+            "3.13.0",
+            "c\u{e9} 3.13.0",
+        ] {
+            assert_eq!(Release::parse(text), None, "{text}");
+        }
     }
 }

@@ -102,6 +102,19 @@ impl Request {
         Ok(Self::Name(name.to_owned()))
     }
 
+    /// Whether an interpreter that is described, and perhaps not on this machine, is a requested
+    /// one.
+    #[must_use]
+    pub fn takes(&self, release: &Release, path: &Path) -> bool {
+        match self {
+            Self::Default => true,
+            Self::Path(wanted) => wanted == path,
+            Self::Name(name) => path.file_name().is_some_and(|own| own == name.as_str()),
+            Self::Version(wanted) => wanted.admits(release),
+            Self::Range(wanted) => wanted.admits(release),
+        }
+    }
+
     /// The file names to search for, the most specific first.
     pub(super) fn names(&self) -> Vec<String> {
         match self {

@@ -11,8 +11,10 @@
 //!
 //! Read next: `tags/platforms.rs`; `lock/choose.rs`, which chooses a wheel by its tags.
 
+mod libc;
 mod platforms;
 
+pub(crate) use self::libc::least_libc;
 use crate::python::Interpreter;
 
 /// How many tags a set in the name of a wheel may mean: no wheel has that many, and a hostile

@@ -31,7 +31,7 @@ pub(crate) use clone::CloneArgs;
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use past::{GenerationsArgs, LogArgs, RemoveArgs};
-pub(crate) use registry::{CachePullArgs, CachePushArgs, PushArgs};
+pub(crate) use registry::{CachePullArgs, CachePushArgs, ChoiceArg, PushArgs};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
     CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, FromArg, IndexArgs,
@@ -241,7 +241,8 @@ pub(crate) enum Command {
     /// code is 0. Wheels are found by their digests: where the plan found them, in the cache, in a
     /// --wheelhouse, at the URL in the plan if its host is the index's or allowed, or in an index.
     /// A plan may also be in a registry, with its wheels: `oci://HOST/REPOSITORY@sha256:DIGEST`, as
-    /// `rvenv push` prints it, or with a tag.
+    /// `rvenv push` prints it, or with a tag. Of several environments under one name, the one whose
+    /// interpreter this machine has is applied; --python chooses if it has more than one.
     Apply(Deferred<ApplyArgs>),
     /// Push an environment into a registry
     ///
@@ -249,6 +250,10 @@ pub(crate) enum Command {
     /// then has everything that `rvenv apply` needs on another machine. What is there is not sent.
     /// An environment must be what its wheels make. Prints the reference with the digest, which
     /// names the same for ever; a tag names what was pushed last.
+    ///
+    /// Several environments for different systems or Pythons get an index, which `rvenv apply`
+    /// chooses from. What another machine pushed into the same repository is named by its
+    /// reference; one reference alone gets another tag.
     Push(Deferred<PushArgs>),
     /// List the environments below a directory
     ///

@@ -6,6 +6,7 @@ mod against;
 mod apply;
 mod asking;
 mod cache;
+mod choice;
 mod clone;
 mod config;
 mod create;

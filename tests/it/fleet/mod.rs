@@ -1,7 +1,7 @@
 //! Registries: a real one on loopback, and a proxy before it that lies.
 //!
 //! Wheels made here; nothing leaves this machine.
-//! Read next: `../helpers/registry.rs`; `artifacts.rs`, `hosts.rs`.
+//! Read next: `../helpers/registry.rs`; `artifacts.rs`, `indexes.rs`, `hosts.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -17,6 +17,7 @@ mod breaks;
 mod company;
 #[cfg(target_os = "linux")]
 mod hosts;
+mod indexes;
 #[cfg(target_os = "linux")]
 mod kills;
 mod places;

@@ -183,6 +183,21 @@ impl Registry {
         assert_eq!(done.status, 202, "{done:?}");
     }
 
+    /// Puts a manifest into a repository, as another tool would.
+    pub(crate) fn put_manifest(&self, repository: &str, kind: &str, bytes: &[u8]) {
+        let line = format!(
+            "PUT /v2/{repository}/manifests/sha256:{}",
+            Digest::of(bytes)
+        );
+        let done = send(
+            self.address,
+            &line,
+            &format!("Content-Type: {kind}\r\n"),
+            bytes,
+        );
+        assert_eq!(done.status, 201, "{done:?}");
+    }
+
     /// What a request answers.
     pub(crate) fn get(&self, path: &str, accept: &str) -> Answer {
         let line = format!("GET {path}");

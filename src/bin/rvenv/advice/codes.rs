@@ -174,9 +174,11 @@ codes! {
         "Make a new plan with `rvenv plan -o FILE`.";
     UnsuitedPlan, "unsuited-plan", Precondition,
         "The saved plan is whole, but not for this machine or this path: it needs an interpreter \
-         or a wheel that is not here, or an environment that does not exist.",
+         or a wheel that is not here, or an environment that does not exist. Or a registry has \
+         several environments under one name, and not exactly one of them is for this machine.",
         AS_BEFORE,
-        "Provide what the message names, or make a plan on this machine.";
+        "Provide what the message names, or make a plan on this machine. Of several, choose one \
+         with `--python`, or by its digest.";
     PlanDigest, "plan-digest", Precondition,
         "The plan is not the one that `--digest` names.",
         NOTHING_BEGUN,

@@ -2,13 +2,17 @@
 //!
 //! Read next: `../advice.rs`.
 
+use rvenv::choosing::ChoiceFailed;
 use rvenv::fetch::{FetchFailed, RegistryFailed};
 use rvenv::pulling::PullFailed;
 use rvenv::pushing::PushFailed;
+use rvenv::render::escape;
 use rvenv::republishing::RepublishFailed;
 
 use super::{CliError, Code, State, interruption, of_cache, of_plan, of_request};
 
+/// How many environments of an index are shown.
+const OFFERS_SHOWN_MAX: usize = 20;
 /// What may be wrong with a registry.
 const LOGIN: &str = "check the host, and the credentials in Docker's configuration: `docker login \
                      HOST` writes them";
@@ -21,6 +25,18 @@ pub(crate) fn of_push(failed: PushFailed, terminated: bool) -> CliError {
         PushFailed::Pinned(_) => {
             CliError::of(Code::BadReference, &failed).hint("name a tag, or the repository alone")
         }
+        PushFailed::Elsewhere { .. } => CliError::of(Code::BadReference, &failed).hint(
+            "copy it there first, or push all of them into one repository: an index lists what is \
+             beside it",
+        ),
+        PushFailed::Absent(_) => CliError::of(Code::FetchFailed, &failed)
+            .hint("`rvenv push` prints the reference of what it pushed"),
+        PushFailed::Manifest { .. } => CliError::of(Code::BadPlanFile, &failed)
+            .hint("name manifests that `rvenv push` put there, each by its digest"),
+        PushFailed::NoDemands(_) => CliError::of(Code::UnsuitedPlan, &failed)
+            .hint("make the plan again with `rvenv plan -o FILE`, and push that"),
+        PushFailed::Twice { .. } => CliError::of(Code::UnsuitedPlan, &failed)
+            .hint("leave one of them out, or push it under a tag of its own"),
         PushFailed::NoWheels => CliError::of(Code::NoWheel, &failed)
             .hint("the cache keeps wheels that were fetched, as by `rvenv sync`"),
         PushFailed::NoCache => CliError::of(Code::NoCache, &failed)
@@ -52,10 +68,16 @@ pub(crate) fn of_pull(failed: &PullFailed, terminated: bool) -> CliError {
     match failed {
         PullFailed::Absent(_) => CliError::of(Code::FetchFailed, failed)
             .hint("`rvenv push` prints the reference of what it pushed"),
-        PullFailed::Manifest { .. } | PullFailed::Plan { .. } | PullFailed::Asked(_) => {
-            CliError::of(Code::BadPlanFile, failed)
-                .hint("name what `rvenv push` or `rvenv cache push` put there")
+        PullFailed::Choice { source, .. } => of_choice(failed, source),
+        PullFailed::Unlisted { .. } | PullFailed::Length { .. } => {
+            CliError::of(Code::FetchFailed, failed)
+                .hint("push the index again: the registry lacks a part of it")
         }
+        PullFailed::Manifest { .. }
+        | PullFailed::Interpreter { .. }
+        | PullFailed::Plan { .. }
+        | PullFailed::Asked(_) => CliError::of(Code::BadPlanFile, failed)
+            .hint("name what `rvenv push` or `rvenv cache push` put there"),
         PullFailed::Read { .. } => CliError::of(Code::Disk, failed),
         PullFailed::NoCache => CliError::of(Code::NoCache, failed)
             .hint("name a directory for it with `RVENV_CACHE_DIR`"),
@@ -68,6 +90,30 @@ pub(crate) fn of_pull(failed: &PullFailed, terminated: bool) -> CliError {
             CliError::of(Code::FetchFailed, failed).hint(LOGIN)
         }
     }
+}
+
+/// Describes why no environment of an index was chosen, and lists them.
+fn of_choice(failed: &PullFailed, why: &ChoiceFailed) -> CliError {
+    let (offers, hint) = match why {
+        ChoiceFailed::None { offers, .. } => (
+            offers,
+            "push an environment for this machine too, or install the interpreter that one of \
+             them names",
+        ),
+        ChoiceFailed::Several { offers, .. } => (
+            offers,
+            "choose one with `--python`, or name its digest in place of that of the index",
+        ),
+    };
+    let shown = offers.iter().take(OFFERS_SHOWN_MAX);
+    let mut told = CliError::of(Code::UnsuitedPlan, failed).hint(hint);
+    told.details
+        .extend(shown.map(|offer| escape(&offer.to_string())));
+    if offers.len() > OFFERS_SHOWN_MAX {
+        let more = offers.len() - OFFERS_SHOWN_MAX;
+        told.details.push(format!("and {more} more"));
+    }
+    told
 }
 
 /// Describes why an environment has no plan that could be pushed.

@@ -2,17 +2,31 @@
 //!
 //! Read next: `../commands/push.rs`, `../commands/cache/transfer.rs`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{IndexArgs, PlacesArgs};
+use super::shared::{INTERPRETER, IndexArgs, PlacesArgs};
+
+// Which environment of an index.
+#[derive(Debug, Args)]
+pub(crate) struct ChoiceArg {
+    /// Of several environments under one tag, take the one with this Python: a version, a name or
+    /// a path
+    #[arg(short, long, value_name = "PYTHON", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
-    /// Environment, or file or pipe with a saved plan of a whole environment; `-` is standard input
-    #[arg(value_name = "ENV_OR_PLAN")]
-    pub(crate) what: PathBuf,
+    /// Environment, or file or pipe with a saved plan of a whole environment; `-` is standard
+    /// input; `oci://HOST/REPOSITORY@sha256:DIGEST` is what was pushed into the same repository
+    ///
+    /// Several of them, for different systems or Pythons, are listed by an index, of which `rvenv
+    /// apply` chooses the one for its machine.
+    #[arg(value_name = "SOURCE", required = true)]
+    pub(crate) sources: Vec<PathBuf>,
 
     /// Where to: `oci://HOST/REPOSITORY:TAG`; without a tag, only the digest names it
     #[arg(value_name = "REFERENCE")]
@@ -40,4 +54,7 @@ pub(crate) struct CachePullArgs {
     /// Where from: `oci://HOST/REPOSITORY@sha256:DIGEST`, or with a tag; the default is `latest`
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
+
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArg,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::registry::ChoiceArg;
 use super::shared::{
     AllowLostArg, IndexArgs, OUTPUT, PACKAGES, PUBLICATION, PlacesArgs, ReplaceArgs, RunArgs,
     TARGET,
@@ -42,6 +43,9 @@ pub(crate) struct ApplyArgs {
     pub(crate) force: bool,
 
     #[command(flatten)]
+    pub(crate) choice: ChoiceArg,
+
+    #[command(flatten)]
     pub(crate) lost: AllowLostArg,
 
     /// Let the interpreter of the plan compile bytecode that the cache no longer has
@@ -54,7 +58,8 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) index: IndexArgs,
 
-    /// Refuse the plan unless it, or the manifest that names it in a registry, has this digest
+    /// Refuse the plan unless it, or the manifest or the index that names it in a registry, has
+    /// this digest
     #[arg(long, value_name = "SHA256", help_heading = PUBLICATION)]
     pub(crate) digest: Option<String>,
 

@@ -12,7 +12,7 @@ use rvenv::render::{Detail, escape};
 use rvenv::saved_plan::{Need, WheelPlaces};
 use rvenv::verify::{Checked, Verification, differences};
 use rvenv_journal::raw::{agreeing, counted};
-use rvenv_journal::{Parents, Plan, Receipt, Target};
+use rvenv_journal::{Digest, Parents, Plan, Receipt, Target};
 use serde::Serialize;
 
 use super::generations::json_of;
@@ -34,6 +34,8 @@ pub(super) struct AgainstDto<'a> {
     path: String,
     /// The reference with the digest.
     reference: String,
+    /// The reference of the index that lists it, if one was named.
+    index: Option<String>,
     /// The digest of what the plan makes at this path.
     publishes: String,
     /// The paths of the plan.
@@ -53,7 +55,11 @@ impl Session<'_> {
         let named = reference(against)?;
         let given = self.env_of(&args.target, Use::Look)?;
         let path = self.world.env_dir(&given)?;
-        let (expected, there) = self.expected(&named, &path)?;
+        let Expected {
+            plan: expected,
+            there,
+            index,
+        } = self.expected(&named, &path)?;
         let target = Target::open(&self.fs, Path::new(&path), Parents::Require);
         let target = target.map_err(of_verify_target)?;
         if let Some(warning) = warning(&target, &given.to_string_lossy()) {
@@ -78,6 +84,7 @@ impl Session<'_> {
                 format: 1,
                 path: path.clone(),
                 reference: there.to_string(),
+                index: index.map(|index| named.at(index).to_string()),
                 publishes: expected.outcome().to_string(),
                 managed: CheckedDto::of(&checked),
                 added: added.iter().map(|one| NamedDto::of(one)).collect(),
@@ -90,25 +97,41 @@ impl Session<'_> {
         Ok(if is_proved { Exit::Done } else { Exit::Pending })
     }
 
-    /// The plan of a registry for this path, and the reference with its digest.
-    fn expected(&self, named: &Reference, path: &str) -> Result<(Plan, Reference), CliError> {
+    /// The plan of a registry for this path; of an index, the one for the environment's Python.
+    fn expected(&self, named: &Reference, path: &str) -> Result<Expected, CliError> {
         let mut from = WheelPlaces::default();
-        let pulled = self.with_caller(|caller| caller.pull_plan(named, &from));
+        let pulled = self.with_caller(|caller| {
+            let python = caller.python_of(path);
+            caller.pull_plan(named, &from, python.as_ref())
+        });
         let pulled = pulled.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
-        let there = named.at(pulled.manifest);
-        if pulled.plan.target() == path {
-            return Ok((pulled.plan, there));
+        let expected = Expected {
+            plan: pulled.plan,
+            there: named.at(pulled.manifest),
+            index: pulled.chosen.map(|chosen| chosen.index),
+        };
+        if expected.plan.target() == path {
+            return Ok(expected);
         }
         from.sources.from.push(named.repository.to_string());
         let found = self.with_caller(|caller| {
-            caller.check_interpreter(&pulled.plan)?;
-            caller.find_wheels(&pulled.plan, &from, Need::Files)
+            caller.check_interpreter(&expected.plan)?;
+            caller.find_wheels(&expected.plan, &from, Need::Files)
         });
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
         let rebuilt = self.with_caller(|caller| caller.rebuilt(&plan, path));
-        let rebuilt = rebuilt.map_err(|failed| of_rebuild(failed, self.signals.terminated()))?;
-        Ok((rebuilt, there))
+        let plan = rebuilt.map_err(|failed| of_rebuild(failed, self.signals.terminated()))?;
+        Ok(Expected { plan, ..expected })
     }
+}
+
+/// What a registry has for a path.
+struct Expected {
+    plan: Plan,
+    /// The reference with the digest.
+    there: Reference,
+    /// The digest of the index that lists it.
+    index: Option<Digest>,
 }
 
 /// The installed packages that are not among these paths.

@@ -11,6 +11,7 @@ use rvenv::saved_plan::{Need, WheelPlaces};
 use rvenv_journal::{Digest, Parents, Plan, Publication, Retention, Target};
 
 use super::asking::retention;
+use super::choice::not_an_index;
 use super::push::{places, reference};
 use super::verify::warning;
 use crate::advice::{
@@ -28,7 +29,7 @@ impl Session<'_> {
         if let Some(pinned) = &args.digest {
             check_digest(&read, pinned)?;
         }
-        let is_deployed = read.manifest.is_some();
+        let is_deployed = read.is_deployed();
         let plan = self.suited(args, &read, &from)?;
         if args.dry_run {
             return self.try_on(args, &plan);
@@ -67,22 +68,27 @@ impl Session<'_> {
     /// The plan in a file, or in a registry, which then is a place for its wheels too.
     fn read_plan(&self, args: &ApplyArgs, from: &mut WheelPlaces) -> Result<Read, CliError> {
         let given = args.plan_file.to_string_lossy();
+        let python = self.wanted_of_index(&args.choice)?;
+        let python = python.as_ref();
         if !is_reference(&given) {
-            let plan = self.saved_plan(&args.plan_file)?;
-            let manifest = None;
-            return Ok(Read { plan, manifest });
+            if let Some(python) = python {
+                return Err(not_an_index(&escape(&given), python));
+            }
+            return Ok(Read {
+                plan: self.saved_plan(&args.plan_file)?,
+                names: Vec::new(),
+            });
         }
         let reference = reference(&given)?;
-        let pulled = self.with_caller(|caller| caller.pull_plan(&reference, from));
+        let pulled = self.with_caller(|caller| caller.pull_plan(&reference, from, python));
         let pulled = pulled.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
-        let there = reference.at(pulled.manifest);
-        if reference.digest.is_none() {
-            self.terminal.story(&format!("`{reference}` is `{there}`"));
-        }
+        let chosen = pulled.chosen.as_ref();
+        self.tell_found(&reference, pulled.manifest, chosen, python)?;
         from.sources.from.push(reference.repository.to_string());
+        let index = chosen.map(|chosen| chosen.index);
         Ok(Read {
             plan: pulled.plan,
-            manifest: Some(pulled.manifest),
+            names: [pulled.manifest].into_iter().chain(index).collect(),
         })
     }
 
@@ -121,7 +127,7 @@ impl Session<'_> {
     /// The plan with its interpreter checked and its wheels found on this machine, or in their
     /// place; for another path it is made again.
     fn suited(&self, args: &ApplyArgs, read: &Read, from: &WheelPlaces) -> Result<Plan, CliError> {
-        let (planned, is_deployed) = (&read.plan, read.manifest.is_some());
+        let (planned, is_deployed) = (&read.plan, read.is_deployed());
         let at = args.at.as_ref().or(args.dir.as_ref());
         let env_dir = at.map(|at| self.world.env_dir(at)).transpose()?;
         let env_dir = env_dir.filter(|at| at != planned.target());
@@ -176,16 +182,24 @@ impl Session<'_> {
 /// A plan that was read.
 struct Read {
     plan: Plan,
-    /// The digest of the manifest that names it, if a registry has it.
-    manifest: Option<Digest>,
+    /// The digests of the manifest that names it, and of the index that lists this, if a registry
+    /// has them.
+    names: Vec<Digest>,
 }
 
-fn check_digest(Read { plan, manifest }: &Read, pinned: &str) -> Result<(), CliError> {
+impl Read {
+    /// Whether it comes from a registry.
+    fn is_deployed(&self) -> bool {
+        !self.names.is_empty()
+    }
+}
+
+fn check_digest(Read { plan, names }: &Read, pinned: &str) -> Result<(), CliError> {
     let digits = pinned.strip_prefix("sha256:").unwrap_or(pinned);
     let digest = Digest::parse(digits)
         .map_err(|error| CliError::new(Code::Usage, escape(&error.to_string())))
         .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
-    if plan.digest() == digest || *manifest == Some(digest) {
+    if plan.digest() == digest || names.contains(&digest) {
         return Ok(());
     }
     let what = format!(

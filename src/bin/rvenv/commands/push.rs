@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
+use rvenv::artifact::index::IndexEntry;
 use rvenv::fetch::{Reference, Sending, is_reference};
+use rvenv::indexing::{PushedIndex, Source};
 use rvenv::pushing::{Pushed, PushedBlob};
 use rvenv::render::{escape, shown_size};
 use rvenv::saved_plan::{Need, WheelPlaces};
@@ -29,11 +31,29 @@ pub(super) struct PushedJson {
     reference: String,
     /// The tag that names it now.
     tag: Option<String>,
-    /// The digest of the plan; `null` for wheels alone.
+    /// The digest of the plan; `null` for wheels alone, and for an index.
     plan: Option<String>,
     /// The digest of what the plan makes, which `rvenv status --json` has as `receipt.plan`.
     publishes: Option<String>,
+    /// What an index lists; `null` for a single manifest.
+    environments: Option<Vec<EnvironmentJson>>,
     files: Vec<FileJson>,
+}
+
+/// An environment that an index lists.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct EnvironmentJson {
+    /// The reference with the digest of its manifest.
+    reference: String,
+    /// The system and the processor, in the words of OCI: `linux/amd64`.
+    platform: String,
+    /// The C library, and the oldest version that will do.
+    libc: Option<String>,
+    /// The implementation and the version of Python.
+    python: String,
+    /// The path of the interpreter.
+    executable: String,
 }
 
 /// A file in the registry.
@@ -63,16 +83,44 @@ impl Session<'_> {
     pub(crate) fn push(&self, args: &PushArgs) -> Result<Exit, CliError> {
         let to = reference(&args.reference)?;
         let from = places(&args.places, Some(&args.index));
-        let plan = self.to_push(&args.what, &from)?;
-        let found = self.with_caller(|caller| caller.find_wheels(&plan, &from, Need::Files));
-        let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
-        let pushed = self.with_caller(|caller| caller.push_plan(&plan, &to, &from));
-        let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
-        self.tell_pushed(&to, &pushed, Some(&plan))?;
-        let there = to.at(pushed.manifest);
+        let sources = args.sources.iter().map(|given| self.source(given, &from));
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        let there = match sources.as_slice() {
+            [Source::Plan { plan, .. }] => {
+                let pushed = self.with_caller(|caller| caller.push_plan(plan, &to, &from));
+                let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
+                self.tell_pushed(&to, &pushed, What::Plan(plan))?
+            }
+            [Source::There(of)] => {
+                let pushed = self.with_caller(|caller| caller.push_again(of, &to, &from));
+                let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
+                self.tell_pushed(&to, &pushed, What::There)?
+            }
+            several => {
+                let pushed = self.with_caller(|caller| caller.push_index(several, &to, &from));
+                let PushedIndex { pushed, entries } =
+                    pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
+                self.tell_pushed(&to, &pushed, What::Index(&entries))?
+            }
+        };
         self.terminal
             .story(&format!("Apply it with `rvenv apply {there}`"));
         Ok(Exit::Done)
+    }
+
+    /// What is pushed: a plan whose wheels are files, or what is in the repository.
+    fn source(&self, given: &Path, from: &WheelPlaces) -> Result<Source, CliError> {
+        let name = given.to_string_lossy();
+        if is_reference(&name) {
+            return reference(&name).map(Source::There);
+        }
+        let plan = self.to_push(given, from)?;
+        let found = self.with_caller(|caller| caller.find_wheels(&plan, from, Need::Files));
+        let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
+        Ok(Source::Plan {
+            name: name.into_owned(),
+            plan: Box::new(plan),
+        })
     }
 
     /// The plan of an environment, or the one in a file.
@@ -85,21 +133,30 @@ impl Session<'_> {
         plan.map_err(|failed| of_republished(failed, self.signals.terminated()))
     }
 
-    /// Prints what is in the registry now.
+    /// Prints what is in the registry now, and returns its reference.
     pub(super) fn tell_pushed(
         &self,
         to: &Reference,
         pushed: &Pushed,
-        plan: Option<&Plan>,
-    ) -> Result<(), CliError> {
-        let there = to.at(pushed.manifest).to_string();
+        what: What<'_>,
+    ) -> Result<Reference, CliError> {
+        let named = to.at(pushed.manifest);
+        let there = named.to_string();
+        let (plan, entries) = match what {
+            What::Plan(plan) => (Some(plan), None),
+            What::Index(entries) => (None, Some(entries)),
+            What::Wheels | What::There => (None, None),
+        };
         if self.json {
+            let environment = |entry| EnvironmentJson::of(to, entry);
+            let environments = entries.map(|all| all.iter().filter_map(environment).collect());
             self.terminal.json(&json_of(&PushedJson {
                 format: 1,
                 reference: there,
                 tag: to.tag.clone(),
                 plan: plan.map(|plan| plan.digest().to_string()),
                 publishes: plan.map(|plan| plan.outcome().to_string()),
+                environments,
                 files: pushed.blobs.iter().map(FileJson::of).collect(),
             }))?;
         } else {
@@ -120,7 +177,39 @@ impl Session<'_> {
             of(Sending::Present).count(),
             of(Sending::Mounted).count(),
         ));
-        Ok(())
+        for entry in entries.unwrap_or_default() {
+            let demands = entry.demands().map(|demands| demands.to_string());
+            let demands = escape(&demands.unwrap_or_default());
+            self.terminal
+                .story(&format!("It has `sha256:{}`: {demands}", entry.digest));
+        }
+        Ok(named)
+    }
+}
+
+/// What was pushed.
+#[derive(Clone, Copy)]
+pub(super) enum What<'a> {
+    /// Wheels alone.
+    Wheels,
+    /// The environment of a plan.
+    Plan(&'a Plan),
+    /// What was there already.
+    There,
+    /// Several environments.
+    Index(&'a [IndexEntry]),
+}
+
+impl EnvironmentJson {
+    fn of(to: &Reference, entry: &IndexEntry) -> Option<Self> {
+        let demands = entry.demands()?;
+        Some(Self {
+            reference: to.at(entry.digest).to_string(),
+            platform: demands.platform.to_string(),
+            libc: demands.libc.map(|libc| libc.to_string()),
+            python: demands.release.to_string(),
+            executable: demands.python,
+        })
     }
 }
 

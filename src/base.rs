@@ -12,5 +12,6 @@ pub mod lexical_path;
 pub(crate) mod one_line;
 pub(crate) mod owners;
 pub(crate) mod regular_file;
+pub mod timestamp;
 pub mod umask;
 pub mod version;

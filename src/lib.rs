@@ -66,7 +66,7 @@ pub mod python;
 pub mod resolve;
 pub mod wheel;
 
-pub use base::{cache, config_settings, fingerprint, lexical_path, umask, version};
+pub use base::{cache, config_settings, fingerprint, lexical_path, timestamp, umask, version};
 pub use build::hooks::{HookError, Hooks};
 pub use build::{
     activation, checks, hooks, layout, options, pyvenv_cfg, roles, scripts, supply,

@@ -10,6 +10,7 @@ pub mod cloning;
 pub mod env_builder;
 pub mod fetching;
 pub mod host;
+pub mod imaging;
 pub mod indexing;
 mod lock_request;
 pub mod locked;

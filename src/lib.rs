@@ -78,8 +78,9 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    caller, choosing, cloning, env_builder, fetching, host, indexing, locked, locking, machine,
-    mending, proving, pulling, pushing, rebuilding, republishing, request, resolving, saved_plan,
+    caller, choosing, cloning, env_builder, fetching, host, imaging, indexing, locked, locking,
+    machine, mending, proving, pulling, pushing, rebuilding, republishing, request, resolving,
+    saved_plan,
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};

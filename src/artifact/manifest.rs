@@ -94,7 +94,7 @@ pub struct Descriptor {
 /// A manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The kind of the artifact.
+    /// The kind of the artifact; empty for an image.
     pub artifact: String,
     /// What describes it.
     pub config: Descriptor,
@@ -110,7 +110,7 @@ struct ManifestDto {
     schema_version: u64,
     #[serde(default)]
     media_type: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     artifact_type: String,
     config: DescriptorDto,
     layers: Vec<DescriptorDto>,

@@ -33,6 +33,7 @@ mod faults;
 mod fetching;
 mod fleet;
 mod histories;
+mod image;
 mod kill;
 mod kill_moments;
 mod parity;

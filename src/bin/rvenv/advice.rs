@@ -28,6 +28,7 @@ use crate::shell_words::word;
 mod cache;
 mod cli_error;
 mod codes;
+mod image;
 mod interpreter;
 mod merging;
 mod registry;
@@ -46,6 +47,7 @@ pub(crate) use cli_error::{CliError, forbidden};
 pub(crate) use codes::{Code, Exit, Explanation};
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
+pub(crate) use self::image::of_image;
 pub(crate) use self::interpreter::{of_base, of_interpreter};
 pub(crate) use self::registry::{of_pull, of_push, of_republished};
 pub(crate) use self::request::of_request;

@@ -18,6 +18,7 @@ use clap::{
 mod about;
 mod cache;
 mod clone;
+mod image;
 mod look;
 mod packages;
 mod past;
@@ -28,6 +29,7 @@ mod shared;
 pub(crate) use about::{CompletionsArgs, ExplainArgs, ManArgs, ShellArg};
 pub(crate) use cache::{CacheCommand, CachePruneArgs};
 pub(crate) use clone::CloneArgs;
+pub(crate) use image::{FormatArg, ImageArgs};
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use past::{GenerationsArgs, LogArgs, RemoveArgs};
@@ -255,6 +257,13 @@ pub(crate) enum Command {
     /// chooses from. What another machine pushed into the same repository is named by its
     /// reference; one reference alone gets another tag.
     Push(Deferred<PushArgs>),
+    /// Make an image of an environment
+    ///
+    /// For container engines: an OCI layout with layers that have the environment at its path, for
+    /// `skopeo copy` or `podman load`. For clusters: a filesystem in one file, which is mounted at
+    /// that path. The same plan gives the same bytes everywhere. An image is there whole, or not
+    /// at all. Prints its digest. The interpreter is not in it: --base names an image that has it.
+    Image(Deferred<ImageArgs>),
     /// List the environments below a directory
     ///
     /// Python, number of packages, size, age and health of each, of any tool; health is what a

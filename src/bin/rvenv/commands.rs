@@ -13,6 +13,7 @@ mod create;
 mod done;
 pub(crate) mod explain;
 mod generations;
+mod image;
 mod list;
 mod lock;
 mod log;

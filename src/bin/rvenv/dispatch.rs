@@ -69,6 +69,7 @@ fn without_world(cli: &Cli, terminal: Terminal) -> Option<Result<Exit, CliError>
         | Command::Lock(_)
         | Command::Apply(_)
         | Command::Push(_)
+        | Command::Image(_)
         | Command::Show(_)
         | Command::Status(_)
         | Command::Verify(_)
@@ -119,6 +120,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Plan(_)
         | Command::Apply(_)
         | Command::Push(_)
+        | Command::Image(_)
         | Command::Repair(_)
         | Command::Lock(_)
         | Command::Python(_)
@@ -151,6 +153,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Show(Deferred(args)) => session.show_saved(args),
         Command::Apply(Deferred(args)) => session.apply(args),
         Command::Push(Deferred(args)) => session.push(args),
+        Command::Image(Deferred(args)) => session.image(args),
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
         Command::Log(Deferred(args)) => session.log(args),
@@ -218,6 +221,7 @@ fn name(command: &Command) -> &'static str {
         // These change no environment.
         Command::Plan(_)
         | Command::Push(_)
+        | Command::Image(_)
         | Command::Lock(_)
         | Command::Log(_)
         | Command::Show(_)
@@ -260,6 +264,7 @@ fn effect(command: &Command) -> Effect {
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
         | Command::Push(_)
+        | Command::Image(_)
         | Command::Lock(_)
         | Command::Show(_)
         | Command::List(_)
@@ -314,7 +319,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 39] = [
+        let cases: [(&[&str], Option<State>); 40] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -326,6 +331,7 @@ mod tests {
             (&["apply", "p"], Some(State::AsBefore)),
             (&["apply", "p", "--dry-run"], None),
             (&["push", "p", "oci://h/r"], None),
+            (&["image", "p", "-o", "i"], None),
             (&["cache", "push", "oci://h/r"], None),
             (&["cache", "pull", "oci://h/r"], None),
             (&["show", "p"], None),

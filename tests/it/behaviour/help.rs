@@ -47,6 +47,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("show", "Show a saved plan"),
     ("apply", "Apply a saved plan"),
     ("push", "Push an environment into a registry"),
+    ("image", "Make an image of an environment"),
     ("list", "List the environments below a directory"),
     (
         "status",

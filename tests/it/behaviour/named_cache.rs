@@ -43,6 +43,7 @@ impl Named {
             &["plan", "-p", python, "--without-pip", "G"],
             &["clone", "-p", python, "E", "H", "--dry-run"],
             &["show", "plan"],
+            &["image", "plan", "-o", "image", "--force"],
             &["apply", "plan"],
             &["upgrade", "-p", python, "--without-pip", "E"],
             &["sync", "-p", python, "--env", "E", "-r", "pylock.toml"],

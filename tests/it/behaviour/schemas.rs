@@ -14,7 +14,7 @@ use super::help;
 use crate::machine::{Ended, Scratch, ended, lay_gone, player, resolver};
 
 /// Every command that succeeds: its words, and the schema of what it prints.
-const DONE: [(&[&str], &str); 36] = [
+const DONE: [(&[&str], &str); 37] = [
     (&["create", "new"], "changes"),
     (&["create", "new", "--prompt", "p", "--keep"], "changes"),
     (&["create", "new"], "changes"),
@@ -25,6 +25,7 @@ const DONE: [(&[&str], &str); 36] = [
     (&["plan", "other"], "plan"),
     (&["plan", "other", "-o", "plan.json"], "plan"),
     (&["show", "plan.json"], "plan"),
+    (&["image", "plan.json", "-o", "img"], "image"),
     (&["apply", "--dry-run", "plan.json"], "plan"),
     (&["apply", "plan.json"], "changes"),
     (&["sync", "--env", "E", "-r", "pylock.toml"], "changes"),
@@ -62,7 +63,7 @@ const ON_CACHE: [(&[&str], &str); 4] = [
 ];
 
 /// Every command that fails.
-const FAILED: [&[&str]; 31] = [
+const FAILED: [&[&str]; 32] = [
     &["create", "a:b"],
     &["upgrade", "absent"],
     &["plan", "a:b"],
@@ -70,6 +71,7 @@ const FAILED: [&[&str]; 31] = [
     &["apply", "absent.json"],
     &["apply", "--dry-run", "absent.json"],
     &["push", "absent.json", "oci://127.0.0.1:1/r"],
+    &["image", "absent.json", "-o", "img"],
     &["cache", "push", "r"],
     &["cache", "pull", "r"],
     &["sync", "--env", "absent", "-r", "pylock.toml"],

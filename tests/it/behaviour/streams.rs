@@ -18,7 +18,7 @@ use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolv
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 39] = [
+const DATA: [(&[&str], i32); 40] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
@@ -33,6 +33,7 @@ const DATA: [(&[&str], i32); 39] = [
     (&["show", "p.json"], 0),
     (&["show", "--json", "p.json"], 0),
     (&["apply", "--dry-run", "p.json"], 0),
+    (&["image", "p.json", "-o", "img", "--force"], 0),
     (&["list"], 0),
     (&["list", "--json"], 0),
     (&["status", "E"], 0),

@@ -243,6 +243,28 @@ pub(super) const FAILURES: &[Failure] = &[
         "env PIP_RETRIES=0",
         "rvenv push app.json oci://127.0.0.1:1/team/app:v1",
     ),
+    typed(
+        "image-exists",
+        "rvenv plan --without-pip E -o app.json; mkdir image",
+        "rvenv image app.json -o image",
+    ),
+    through(
+        "no-image-tool",
+        "rvenv plan --without-pip E -o app.json; ! [ -e /usr/sbin/mksquashfs ]",
+        "env PATH=\"$WORK/bin\"",
+        "rvenv image app.json --format squashfs -o app.squashfs",
+    ),
+    typed(
+        "image-failed",
+        "rvenv plan --without-pip E -o app.json; printf '#!/bin/sh\\necho bad option >&2; exit 2\\n' \
+         > bin/mksquashfs; chmod +x bin/mksquashfs",
+        "rvenv image app.json --format squashfs -o app.squashfs",
+    ),
+    typed(
+        "bad-base",
+        "rvenv plan --without-pip E -o app.json",
+        "rvenv image app.json --base base -o image",
+    ),
     through("no-cache", "", "env -u RVENV_CACHE_DIR -u HOME setpriv --reuid 54321 --clear-groups", "rvenv cache dir").needs(Needs::Root),
     typed("no-resolver", "", "rvenv lock demo --resolver uv"),
     typed(

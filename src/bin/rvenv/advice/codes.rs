@@ -184,9 +184,26 @@ codes! {
         NOTHING_BEGUN,
         "Review the plan again before you apply it.";
     NotSaved, "not-saved", Failed,
-        "The plan or the lock could not be written to the file.",
+        "The plan, the lock or the image could not be written to the file.",
         "A file of that name is as it was before; the target was not touched.",
         "Name a file in an existing, writable directory.";
+    ImageExists, "image-exists", Precondition,
+        "Something has the path of the image.",
+        "Nothing was written; what is there stays.",
+        "Name another path. `--force` replaces an image of the same form, and nothing else.";
+    NoImageTool, "no-image-tool", Precondition,
+        "A program of the system makes this form of image, and it is not there.",
+        NOTHING_BEGUN,
+        "Install the package that the message names.";
+    ImageFailed, "image-failed", Failed,
+        "The program that makes this form of image failed.",
+        "No image was written; one of that name is as it was before.",
+        "The message ends with what the program printed; mend that, and run the command again.";
+    BadBase, "bad-base", Precondition,
+        "The base image cannot be read, is damaged, or is for other processors than the \
+         environment.",
+        "No image was written; one of that name is as it was before.",
+        "Write a layout of the right image with `skopeo copy`, and name it with `--base`.";
     ChangedMeanwhile, "changed-meanwhile", Precondition,
         "Another process changed the target while this command ran.",
         AS_BEFORE,

@@ -67,6 +67,10 @@ pub(crate) enum State {
     LockNotSaved,
     /// As [`State::PlanHalfWritten`].
     LockHalfWritten,
+    /// Nothing has the path of the image that had not.
+    ImageNotWritten,
+    /// The image has its path, and the fsync of the directory failed.
+    ImageInDoubt,
     /// The manifest was not sent.
     TagAsBefore,
     /// The manifest was sent, and its receipt was not confirmed.
@@ -119,6 +123,10 @@ impl State {
             Self::PlanNotSaved => "no plan was saved; a file of that name is as it was before",
             Self::PlanHalfWritten => "a part of the plan may have been written",
             Self::LockNotSaved => "no lock was saved; a file of that name is as it was before",
+            Self::ImageNotWritten => "no image was written; one of that name is as it was before",
+            Self::ImageInDoubt => {
+                "the image is written; a power cut may still bring back what had its name"
+            }
             Self::LockHalfWritten => "a part of the lock may have been written",
             Self::TagAsBefore => {
                 "the registry may have some of the files; what was named there names the same"
@@ -149,6 +157,8 @@ impl State {
             | Self::PlanHalfWritten
             | Self::LockNotSaved
             | Self::LockHalfWritten
+            | Self::ImageNotWritten
+            | Self::ImageInDoubt
             | Self::TagAsBefore
             | Self::TagInDoubt => None,
         }
@@ -318,7 +328,7 @@ mod tests {
     use super::*;
     use crate::advice::{Exit, of_run};
 
-    const STATES: [(State, &str); 21] = [
+    const STATES: [(State, &str); 23] = [
         (State::AsBefore, "the target is as it was before"),
         (
             State::AsRecovered,
@@ -383,6 +393,14 @@ mod tests {
         (
             State::LockHalfWritten,
             "a part of the lock may have been written",
+        ),
+        (
+            State::ImageNotWritten,
+            "no image was written; one of that name is as it was before",
+        ),
+        (
+            State::ImageInDoubt,
+            "the image is written; a power cut may still bring back what had its name",
         ),
         (
             State::TagAsBefore,

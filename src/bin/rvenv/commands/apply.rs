@@ -17,7 +17,7 @@ use super::verify::warning;
 use crate::advice::{
     CliError, Code, Exit, Recovery, of_plan, of_pull, of_rebuild, of_run, of_unsuited,
 };
-use crate::args::ApplyArgs;
+use crate::args::{ApplyArgs, ChoiceArg};
 use crate::health_checks::may_run;
 use crate::session::Session;
 use crate::shell_words::word;
@@ -25,7 +25,7 @@ use crate::shell_words::word;
 impl Session<'_> {
     pub(crate) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
         let mut from = places(&args.places, Some(&args.index));
-        let read = self.read_plan(args, &mut from)?;
+        let read = self.read_plan(&args.plan_file, &args.choice, &mut from)?;
         if let Some(pinned) = &args.digest {
             check_digest(&read, pinned)?;
         }
@@ -66,16 +66,21 @@ impl Session<'_> {
     }
 
     /// The plan in a file, or in a registry, which then is a place for its wheels too.
-    fn read_plan(&self, args: &ApplyArgs, from: &mut WheelPlaces) -> Result<Read, CliError> {
-        let given = args.plan_file.to_string_lossy();
-        let python = self.wanted_of_index(&args.choice)?;
+    pub(super) fn read_plan(
+        &self,
+        plan_file: &Path,
+        choice: &ChoiceArg,
+        from: &mut WheelPlaces,
+    ) -> Result<Read, CliError> {
+        let given = plan_file.to_string_lossy();
+        let python = self.wanted_of_index(choice)?;
         let python = python.as_ref();
         if !is_reference(&given) {
             if let Some(python) = python {
                 return Err(not_an_index(&escape(&given), python));
             }
             return Ok(Read {
-                plan: self.saved_plan(&args.plan_file)?,
+                plan: self.saved_plan(plan_file)?,
                 names: Vec::new(),
             });
         }
@@ -180,8 +185,8 @@ impl Session<'_> {
 }
 
 /// A plan that was read.
-struct Read {
-    plan: Plan,
+pub(super) struct Read {
+    pub(super) plan: Plan,
     /// The digests of the manifest that names it, and of the index that lists this, if a registry
     /// has them.
     names: Vec<Digest>,

@@ -124,7 +124,7 @@ impl Session<'_> {
     }
 
     /// The plan of an environment, or the one in a file.
-    fn to_push(&self, what: &Path, from: &WheelPlaces) -> Result<Plan, CliError> {
+    pub(super) fn to_push(&self, what: &Path, from: &WheelPlaces) -> Result<Plan, CliError> {
         if !what.is_dir() {
             return self.saved_plan(what);
         }

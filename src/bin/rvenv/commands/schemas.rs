@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::cache::{report, transfer};
 use super::{
-    against, config, done, explain, generations, list, lock, log, manual, proof, push, python,
-    recover, status, verify,
+    against, config, done, explain, generations, image, list, lock, log, manual, proof, push,
+    python, recover, status, verify,
 };
 use crate::advice::FailureJson;
 
@@ -34,6 +34,7 @@ fn all() -> Vec<(&'static str, Value)> {
         ("explain", of::<explain::Codes>()),
         ("generations", of::<generations::List>()),
         ("generations-prune", of::<generations::Pruning>()),
+        ("image", of::<image::ImageJson>()),
         ("list", of::<list::List>()),
         ("lock", of::<lock::LockedJson>()),
         ("log", of::<log::Log>()),

@@ -1,0 +1,81 @@
+//! What the command reports when there is no image.
+//!
+//! Read next: `../advice.rs`.
+
+use std::io::ErrorKind;
+
+use rvenv::imaging::{BaseFault, ImageFailed};
+
+use super::{CliError, Code, State, interruption};
+
+/// Describes why there is no image.
+pub(crate) fn of_image(failed: &ImageFailed, terminated: bool) -> CliError {
+    let code = match failed {
+        ImageFailed::OfExisting(_) | ImageFailed::OtherSystem(_) | ImageFailed::Whiteout(_) => {
+            Code::UnsuitedPlan
+        }
+        ImageFailed::Content { .. } => Code::Content,
+        ImageFailed::NoName(_) => Code::NotSaved,
+        ImageFailed::Exists(_) | ImageFailed::Foreign { .. } => Code::ImageExists,
+        ImageFailed::Disk { source, .. } => {
+            let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+            if full.contains(&source.kind()) {
+                Code::NoSpace
+            } else {
+                Code::NotSaved
+            }
+        }
+        ImageFailed::Doubt { .. } => Code::InDoubt,
+        ImageFailed::NoTool { .. } => Code::NoImageTool,
+        ImageFailed::Tool { .. } => Code::ImageFailed,
+        ImageFailed::BaseOfFilesystem => Code::Usage,
+        ImageFailed::Base { .. } => Code::BadBase,
+        ImageFailed::Interrupted => interruption(terminated),
+    };
+    let state = if matches!(failed, ImageFailed::Doubt { .. }) {
+        State::ImageInDoubt
+    } else {
+        State::ImageNotWritten
+    };
+    let told = CliError::of(code, failed).leaving(state);
+    match hint(failed) {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
+fn hint(failed: &ImageFailed) -> Option<String> {
+    let hint = match failed {
+        ImageFailed::OfExisting(_) => {
+            "make a plan for a path where nothing exists with `rvenv plan -o FILE`"
+        }
+        ImageFailed::OtherSystem(_) => "make the plan on Linux",
+        ImageFailed::Whiteout(_) => "make a filesystem of it: `--format squashfs`",
+        ImageFailed::Content { .. } => {
+            "run the command again; `rvenv cache verify` deletes damaged files of the cache"
+        }
+        ImageFailed::NoName(_) | ImageFailed::Disk { .. } => {
+            "name a path in an existing, writable directory with enough room"
+        }
+        ImageFailed::Doubt { .. } => "check the disk, and make the image again with `--force`",
+        ImageFailed::Exists(_) => "name another path, or replace an image with `--force`",
+        ImageFailed::Foreign { .. } => "name another path, or delete it by hand",
+        ImageFailed::NoTool { package, .. } => {
+            return Some(format!("install the package `{package}`"));
+        }
+        ImageFailed::BaseOfFilesystem => "leave out `--base`, or `--format`",
+        ImageFailed::Base { source, .. } => match source {
+            BaseFault::Several(..) => "name one by its tag: `--base DIR:TAG`",
+            BaseFault::Read { .. }
+            | BaseFault::Malformed { .. }
+            | BaseFault::Damaged(_)
+            | BaseFault::None(_)
+            | BaseFault::Layers { .. }
+            | BaseFault::Crowded(_) => {
+                "`skopeo copy docker://IMAGE oci:DIR` writes a layout that can be a base"
+            }
+        },
+        ImageFailed::Tool { .. } | ImageFailed::Interrupted => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,64 @@
+//! The arguments of `image`.
+//!
+//! Read next: `../commands/image.rs`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use super::registry::ChoiceArg;
+use super::shared::{IndexArgs, OUTPUT, PlacesArgs, TARGET};
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// Environment, or file or pipe with a saved plan of a whole environment, or
+    /// `oci://HOST/REPOSITORY@sha256:DIGEST` as `rvenv push` prints it; `-` is standard input
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+
+    /// Make the plan again for this path, at which the image has the environment
+    #[arg(long, value_name = "DIR", help_heading = TARGET)]
+    pub(crate) at: Option<OsString>,
+
+    /// Put the environment on an image of this OCI layout, which has the interpreter
+    ///
+    /// A directory, as `skopeo copy docker://python:3.13-slim oci:base` writes it, or `DIR:TAG`.
+    /// Its layers and its configuration become those of the image. Without a base, the image has
+    /// the environment alone.
+    #[arg(long, value_name = "LAYOUT", help_heading = TARGET)]
+    pub(crate) base: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArg,
+
+    #[command(flatten)]
+    pub(crate) places: PlacesArgs,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
+
+    /// Where to: a directory or a file whose name ends with `.tar` for oci-layout, else a file
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = OUTPUT)]
+    pub(crate) out: PathBuf,
+
+    /// The form of the image
+    #[arg(long, value_enum, value_name = "FORM", default_value_t, help_heading = OUTPUT)]
+    pub(crate) format: FormatArg,
+
+    /// Replace an image of the same form
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) force: bool,
+}
+
+/// The form of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// Layers for container engines
+    #[default]
+    OciLayout,
+    /// One file to mount, by `mksquashfs`
+    Squashfs,
+    /// One file to mount, by `mkfs.erofs`
+    Erofs,
+}

@@ -1,0 +1,158 @@
+//! The image that an environment is put on: one of a layout on this machine.
+//!
+//! Promises that each text has the digest by which it is named, that no more of it is read than one
+//! may have, and that the image is for the processors of the environment. Reads only.
+//!
+//! Read next: `layout.rs`, which copies its layers; `../../artifact/image.rs`.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::Digest;
+
+use super::{BaseFault, ImageFailed};
+use crate::artifact::image::{Config, INDEX_NAME, Listed, listed};
+use crate::artifact::layers::BASE_LAYERS_MAX;
+use crate::artifact::manifest::{Descriptor, Manifest, ManifestError};
+use crate::base::regular_file;
+
+/// The directories of blobs in a layout.
+pub(super) const BLOBS: [&str; 2] = ["blobs", "sha256"];
+/// More than any manifest or configuration has.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
+
+/// A base image.
+pub(super) struct Base {
+    given: PathBuf,
+    layout: PathBuf,
+    pub(super) layers: Vec<Descriptor>,
+    pub(super) config: Config,
+}
+
+impl Base {
+    /// Reads the image of a layout for these processors: `PATH`, or `PATH:TAG`.
+    pub(super) fn read(given: &Path, architecture: &'static str) -> Result<Self, ImageFailed> {
+        let text = given.to_string_lossy();
+        let (layout, tag) = match text.rsplit_once(':') {
+            Some((path, tag)) if !given.is_dir() => (PathBuf::from(path), Some(tag)),
+            Some(_) | None => (given.to_owned(), None),
+        };
+        let mut base = Self {
+            given: given.to_owned(),
+            layout,
+            layers: Vec::new(),
+            config: Config::default(),
+        };
+        let manifest = base.manifest(tag, architecture);
+        let manifest = manifest.map_err(|why| base.fault(why))?;
+        let config = base.config_of(&manifest, architecture);
+        base.config = config.map_err(|why| base.fault(why))?;
+        base.layers = manifest.layers;
+        Ok(base)
+    }
+
+    /// Opens a blob.
+    pub(super) fn open(&self, digest: Digest) -> Result<File, ImageFailed> {
+        let opened = regular_file::open(&blobs(&self.layout).join(digest.to_string()));
+        opened.map_err(|source| self.unread(digest, source))
+    }
+
+    /// A blob that cannot be read.
+    pub(super) fn unread(&self, digest: Digest, source: io::Error) -> ImageFailed {
+        let name = digest.to_string();
+        self.fault(BaseFault::Read { name, source })
+    }
+
+    /// What is wrong with it.
+    pub(super) fn fault(&self, source: BaseFault) -> ImageFailed {
+        let path = self.given.clone();
+        ImageFailed::Base { path, source }
+    }
+
+    fn manifest(&self, tag: Option<&str>, processors: &'static str) -> Result<Manifest, BaseFault> {
+        let index = text(&self.layout.join(INDEX_NAME), INDEX_NAME)?;
+        let found = listed(&index).map_err(malformed(INDEX_NAME))?;
+        let is_tagged = |one: &Listed| tag.is_none() || one.tag.as_deref() == tag;
+        let mut images = Vec::new();
+        for one in found.into_iter().filter(is_tagged) {
+            if one.is_index {
+                let name = one.digest.to_string();
+                let inner = listed(&self.blob(one.digest)?).map_err(malformed(&name))?;
+                images.extend(inner.into_iter().filter(|inner| !inner.is_index));
+            } else {
+                images.push(one);
+            }
+        }
+        images.retain(|one| {
+            one.architecture
+                .as_deref()
+                .is_none_or(|own| own == processors)
+        });
+        match images.as_slice() {
+            [] => Err(BaseFault::None(processors)),
+            [one] => {
+                let name = one.digest.to_string();
+                Manifest::from_bytes(&self.blob(one.digest)?).map_err(malformed(&name))
+            }
+            several => Err(BaseFault::Several(several.len(), processors)),
+        }
+    }
+
+    fn config_of(
+        &self,
+        manifest: &Manifest,
+        processors: &'static str,
+    ) -> Result<Config, BaseFault> {
+        let digest = manifest.config.digest;
+        let config = Config::from_bytes(&self.blob(digest)?);
+        let config = config.map_err(malformed(&digest.to_string()))?;
+        let (of_manifest, of_config) = (manifest.layers.len(), config.layer_count());
+        if of_manifest != of_config {
+            return Err(BaseFault::Layers {
+                manifest: of_manifest,
+                config: of_config,
+            });
+        }
+        if of_manifest > BASE_LAYERS_MAX {
+            return Err(BaseFault::Crowded(of_manifest));
+        }
+        if config.architecture() != Some(processors) {
+            return Err(BaseFault::None(processors));
+        }
+        Ok(config)
+    }
+
+    fn blob(&self, digest: Digest) -> Result<Vec<u8>, BaseFault> {
+        let name = digest.to_string();
+        let bytes = text(&blobs(&self.layout).join(&name), &name)?;
+        if Digest::of(&bytes) == digest {
+            Ok(bytes)
+        } else {
+            Err(BaseFault::Damaged(digest))
+        }
+    }
+}
+
+/// Where a layout has its blobs.
+pub(super) fn blobs(layout: &Path) -> PathBuf {
+    layout.join(BLOBS[0]).join(BLOBS[1])
+}
+
+fn text(path: &Path, name: &str) -> Result<Vec<u8>, BaseFault> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let file = regular_file::open(path)?;
+        file.take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source| BaseFault::Read {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+fn malformed(name: &str) -> impl FnOnce(ManifestError) -> BaseFault {
+    let name = name.to_owned();
+    |source| BaseFault::Malformed { name, source }
+}

@@ -23,6 +23,8 @@ use super::download::{Fetched, Run, Shared};
 use super::ending::Ending;
 use super::failure::FetchFailed;
 use super::index_page::IndexFile;
+use super::layout::Layout;
+use super::oci_reference::Repository;
 use super::place::{Listing, Place};
 use super::places::{Directory, Linked, LocalFile, Remote, SimpleIndex, is_wheel, links_place};
 use super::registry::{Purpose, Registry};
@@ -123,9 +125,12 @@ impl Kinds {
         let mut places: Vec<Box<dyn Place>> = Vec::new();
         for order in &client.settings().from {
             match order {
-                Order::Registry(repository) => {
-                    let (client, repository) = (Arc::clone(client), repository.clone());
-                    places.push(Box::new(Registry::new(client, repository, &Purpose::Read)));
+                Order::Repository(Repository::Hosted(hosted)) => {
+                    let (client, hosted) = (Arc::clone(client), hosted.clone());
+                    places.push(Box::new(Registry::new(client, hosted, &Purpose::Read)));
+                }
+                Order::Repository(Repository::Layout(dir)) => {
+                    places.push(Box::new(Layout::new(dir)));
                 }
                 Order::Wheelhouses => places.append(&mut self.wheelhouses),
                 Order::Named => places.append(&mut self.named),

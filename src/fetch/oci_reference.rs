@@ -1,18 +1,21 @@
-//! References to a registry: `oci://HOST/REPOSITORY`, with a tag or a digest.
+//! References to a registry, `oci://HOST/REPOSITORY`, or to a directory in the form of one,
+//! `oci:DIR`; with a tag or a digest.
 //!
 //! Promises that a reference has no user name, password or query, so that it can be shown and kept;
 //! and that plain HTTP is spoken only to this machine, or where the reference says `oci+http://`.
 //! Asks nothing.
 //!
-//! Read next: `registry.rs`, which sends requests.
+//! Read next: `registry.rs`, which sends requests; `layout.rs`, the directory.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rvenv_journal::Digest;
 use thiserror::Error;
 
 use super::address::{Address, AddressError};
+use crate::python::shown;
 
 /// More than any registry takes.
 const NAME_BYTES_MAX: usize = 255;
@@ -24,8 +27,11 @@ pub(super) const DOCKER: (&str, &str) = ("docker.io", "registry-1.docker.io");
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ReferenceError {
     /// The scheme is another one.
-    #[error("it does not begin with `oci://`")]
+    #[error("it does not begin with `oci://` or `oci:`")]
     Scheme,
+    /// There is no path after `oci:`.
+    #[error("it names no directory")]
+    NoDir,
     /// The host is malformed.
     #[error("its host is malformed")]
     Host(#[source] AddressError),
@@ -45,9 +51,18 @@ pub enum ReferenceError {
     Digest,
 }
 
+/// Where artifacts and their blobs are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repository {
+    /// A repository of a registry.
+    Hosted(Hosted),
+    /// A directory in the form of the image layout specification.
+    Layout(Arc<PathBuf>),
+}
+
 /// A repository of a registry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Repository(Arc<Parts>);
+pub struct Hosted(Arc<Parts>);
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Parts {
@@ -61,7 +76,8 @@ struct Parts {
 /// Whether a text is meant as a reference.
 #[must_use]
 pub fn is_reference(text: &str) -> bool {
-    SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+    let mut schemes = SCHEMES.iter().chain([&LAYOUT]);
+    schemes.any(|scheme| text.starts_with(scheme))
 }
 
 /// A repository, and perhaps what in it.
@@ -76,17 +92,20 @@ pub struct Reference {
 }
 
 const SCHEMES: [&str; 3] = ["oci://", "oci+http://", "oci+https://"];
+/// What other tools put before a directory with an image layout.
+const LAYOUT: &str = "oci:";
 
 impl Reference {
-    /// Reads `oci://HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST]`.
+    /// Reads `oci://HOST[:PORT]/REPOSITORY[:TAG][@sha256:DIGEST]` or
+    /// `oci:DIR[:TAG][@sha256:DIGEST]`.
     ///
     /// # Errors
     /// See [`ReferenceError`].
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
-        let scheme = SCHEMES
-            .into_iter()
-            .find(|scheme| text.starts_with(scheme))
-            .ok_or(ReferenceError::Scheme)?;
+        let Some(scheme) = SCHEMES.into_iter().find(|scheme| text.starts_with(scheme)) else {
+            let rest = text.strip_prefix(LAYOUT).ok_or(ReferenceError::Scheme)?;
+            return Self::of_layout(rest);
+        };
         let rest = text.strip_prefix(scheme).unwrap_or_default();
         let (authority, path) = rest.split_once('/').ok_or(ReferenceError::Repository)?;
         if authority.contains('@') {
@@ -105,12 +124,33 @@ impl Reference {
             return Err(ReferenceError::Repository);
         }
         Ok(Self {
-            repository: Repository(Arc::new(Parts {
+            repository: Repository::Hosted(Hosted(Arc::new(Parts {
                 scheme,
                 authority: authority.to_owned(),
                 root: root(scheme, authority)?,
                 name: name.to_owned(),
-            })),
+            }))),
+            tag,
+            digest,
+        })
+    }
+
+    /// Reads what follows `oci:`. A tag has no separator, so that what has one is a path.
+    fn of_layout(text: &str) -> Result<Self, ReferenceError> {
+        let (path, digest) = match text.rsplit_once("@sha256:") {
+            Some((path, digits)) => (path, Some(parse_digest(&format!("sha256:{digits}"))?)),
+            None => (text, None),
+        };
+        let (dir, tag) = match path.rsplit_once(':') {
+            Some((dir, tag)) if is_tag(tag) => (dir, Some(tag.to_owned())),
+            Some((_, tag)) if !tag.contains(['/', '\\']) => return Err(ReferenceError::Tag),
+            Some(_) | None => (path, None),
+        };
+        if dir.is_empty() {
+            return Err(ReferenceError::NoDir);
+        }
+        Ok(Self {
+            repository: Repository::Layout(Arc::new(PathBuf::from(dir))),
             tag,
             digest,
         })
@@ -129,7 +169,7 @@ impl Reference {
     }
 }
 
-impl Repository {
+impl Hosted {
     /// Whether both are of one registry.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         self.0.root == other.0.root
@@ -154,6 +194,15 @@ impl Repository {
 }
 
 impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hosted(hosted) => write!(f, "{hosted}"),
+            Self::Layout(dir) => write!(f, "{LAYOUT}{}", shown(dir)),
+        }
+    }
+}
+
+impl fmt::Display for Hosted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Parts {
             scheme,
@@ -252,6 +301,9 @@ mod tests {
             "oci+http://inner:80/web".to_owned(),
             format!("oci://r.example/web:Tag@sha256:{HEX}"),
             format!("oci://r.example/web@sha256:{HEX}"),
+            "oci:/srv/wheels".to_owned(),
+            "oci:../a:b/c:v1.2".to_owned(),
+            format!("oci:wheels:Tag@sha256:{HEX}"),
         ] {
             let read = Reference::parse(&text).unwrap();
             assert_eq!(read.to_string(), text);
@@ -272,7 +324,10 @@ mod tests {
             ("oci://docker.io/a/web", "https://registry-1.docker.io/"),
         ] {
             let read = Reference::parse(text).unwrap();
-            assert_eq!(read.repository.root().to_string(), expected, "{text}");
+            let Repository::Hosted(hosted) = read.repository else {
+                panic!("{text}");
+            };
+            assert_eq!(hosted.root().to_string(), expected, "{text}");
         }
     }
 
@@ -291,6 +346,10 @@ mod tests {
             ("oci://r.example/web:.a", ReferenceError::Tag),
             ("oci://r.example/web@sha256:12", ReferenceError::Digest),
             ("oci://r.example/web@md5:12", ReferenceError::Digest),
+            ("oci:", ReferenceError::NoDir),
+            ("oci::tag", ReferenceError::NoDir),
+            ("oci:dir:.a", ReferenceError::Tag),
+            ("oci:dir@sha256:12", ReferenceError::Digest),
             (
                 "oci://r example/web",
                 ReferenceError::Host(AddressError::Host),

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rvenv_journal::FsError;
 use rvenv_journal::raw::counted;
 use thiserror::Error;
 
@@ -180,6 +181,17 @@ pub enum PlaceError {
         /// Why.
         source: io::Error,
     },
+    /// A directory is not in the form of a registry, or not there.
+    #[error("`{}` has no `oci-layout`", crate::python::shown(.0))]
+    NoLayout(PathBuf),
+    /// A directory in the form of a registry cannot be written.
+    #[error("cannot write into `{}`", crate::python::shown(path))]
+    Write {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: Box<FsError>,
+    },
     /// More bytes than the file may have.
     #[error("`{shown}` has more than {}, which is the limit", counted(*max, "byte"))]
     TooLarge {
@@ -232,6 +244,8 @@ impl PlaceError {
             | Self::Earlier(_)
             | Self::Page { .. }
             | Self::Local { .. }
+            | Self::NoLayout(_)
+            | Self::Write { .. }
             | Self::TooLarge { .. }
             | Self::Size { .. }
             | Self::Hash { .. }

@@ -10,6 +10,7 @@ mod links;
 mod page;
 mod remote;
 
+pub(super) use directory::check_size;
 pub use directory::{Directory, LocalFile};
 pub use index::SimpleIndex;
 pub(super) use links::{Linked, is_wheel, links_place};

@@ -25,6 +25,7 @@ mod upload;
 
 use self::challenge::challenges;
 use self::login::Login;
+pub(super) use self::manifests::MANIFEST_BYTES_MAX;
 pub use self::upload::Sending;
 pub(super) use self::upload::{Blob, BlobBytes};
 use super::address::Address;
@@ -32,7 +33,7 @@ use super::asked::Asked;
 use super::bounded;
 use super::client::{Answer, Ask, Client, Exchange, REDIRECTS_MAX, Reply, answer, is_redirect};
 use super::hosts::check_scheme;
-use super::oci_reference::Repository;
+use super::oci_reference::Hosted;
 use super::place::{Found, Place, PlaceError, Resume};
 use super::places::body_by;
 use crate::python::{printable, without_passwords};
@@ -45,7 +46,7 @@ const WHY_CHARS_MAX: usize = 200;
 /// A repository of a registry.
 pub struct Registry {
     client: Arc<Client>,
-    repository: Repository,
+    repository: Hosted,
     login: Login,
 }
 
@@ -79,7 +80,7 @@ pub(super) enum Purpose<'a> {
 
 impl Registry {
     /// A repository for a purpose.
-    pub(super) fn new(client: Arc<Client>, repository: Repository, purpose: &Purpose<'_>) -> Self {
+    pub(super) fn new(client: Arc<Client>, repository: Hosted, purpose: &Purpose<'_>) -> Self {
         let scope = |name: &str, actions: &str| format!("repository:{name}:{actions}");
         let own = repository.name();
         let scopes = match purpose {
@@ -94,10 +95,6 @@ impl Registry {
             client,
             repository,
         }
-    }
-
-    pub(super) fn repository(&self) -> &Repository {
-        &self.repository
     }
 
     /// The address of something in the repository.

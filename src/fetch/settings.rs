@@ -76,8 +76,8 @@ pub enum Links {
 /// A kind of place that the caller puts into an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// A repository of a registry.
-    Registry(Repository),
+    /// A repository of a registry, or a directory in the form of one.
+    Repository(Repository),
     /// The directories of wheels.
     Wheelhouses,
     /// The path and the URL that a lock or a plan names.
@@ -201,7 +201,7 @@ fn order(text: &str) -> Result<Order, SettingsError> {
             if named.tag.is_some() || named.digest.is_some() {
                 return Err(SettingsError::NotWhole);
             }
-            Order::Registry(named.repository)
+            Order::Repository(named.repository)
         }
     })
 }

@@ -18,7 +18,8 @@ use thiserror::Error;
 use super::at_once::at_once;
 use super::client::Client;
 use super::fetcher::FetchControl;
-use super::oci_reference::Repository;
+use super::layout::Layout;
+use super::oci_reference::{Hosted, Repository};
 use super::place::PlaceError;
 use super::registry::{Blob, BlobBytes, Purpose, Registry, Sending};
 use super::settings::{Order, Settings};
@@ -89,9 +90,45 @@ pub enum ParcelBytes {
 #[derive(Debug)]
 pub struct Transfer {
     client: Arc<Client>,
-    registry: Arc<Registry>,
-    /// A repository of the same registry that may have the same blobs.
-    neighbour: Option<String>,
+    repository: Repository,
+    side: Arc<Side>,
+}
+
+/// The other side of a transfer.
+#[derive(Debug)]
+enum Side {
+    Registry {
+        registry: Box<Registry>,
+        /// A repository of the same registry that may have the same blobs.
+        neighbour: Option<String>,
+    },
+    Layout(Layout),
+}
+
+impl Side {
+    fn manifest(&self, name: &str, accept: &str) -> Result<Option<Vec<u8>>, PlaceError> {
+        match self {
+            Self::Registry { registry, .. } => registry.manifest(name, accept),
+            Self::Layout(layout) => layout.manifest(name),
+        }
+    }
+
+    fn put_blob(&self, blob: &Blob<'_>) -> Result<Sending, PlaceError> {
+        match self {
+            Self::Registry {
+                registry,
+                neighbour,
+            } => registry.put_blob(blob, neighbour.as_deref()),
+            Self::Layout(layout) => layout.put_blob(blob),
+        }
+    }
+
+    fn put_manifest(&self, tag: Option<&str>, kind: &str, bytes: &[u8]) -> Result<(), PlaceError> {
+        match self {
+            Self::Registry { registry, .. } => registry.put_manifest(tag, kind, bytes),
+            Self::Layout(layout) => layout.put_manifest(tag, kind, bytes),
+        }
+    }
 }
 
 impl Parcel {
@@ -122,39 +159,50 @@ impl Transfer {
     /// Reads from a repository.
     #[must_use]
     pub fn out_of(settings: Settings, repository: &Repository) -> Self {
-        let client = Arc::new(Client::new(Arc::new(settings)));
-        let registry = Registry::new(Arc::clone(&client), repository.clone(), &Purpose::Read);
-        Self {
-            client,
-            registry: Arc::new(registry),
+        Self::new(settings, repository, |client, hosted| Side::Registry {
+            registry: Box::new(Registry::new(client, hosted.clone(), &Purpose::Read)),
             neighbour: None,
-        }
+        })
     }
 
     /// Writes into a repository. A repository of `--from` in the same registry gives what it has.
     #[must_use]
     pub fn into(settings: Settings, repository: &Repository) -> Self {
-        let mut from = settings.from.iter();
-        let neighbour = from.find_map(|order| match order {
-            Order::Registry(other) if other.is_beside(repository) && other != repository => {
-                Some(other.name().to_owned())
+        Self::new(settings, repository, |client, hosted| {
+            let mut from = client.settings().from.iter();
+            let neighbour = from.find_map(|order| match order {
+                Order::Repository(Repository::Hosted(other))
+                    if other.is_beside(hosted) && other != hosted =>
+                {
+                    Some(other.name().to_owned())
+                }
+                Order::Repository(_) | Order::Wheelhouses | Order::Named | Order::Indexes => None,
+            });
+            let purpose = Purpose::Write {
+                neighbour: neighbour.as_deref(),
+            };
+            Side::Registry {
+                registry: Box::new(Registry::new(client, hosted.clone(), &purpose)),
+                neighbour,
             }
-            Order::Registry(_) | Order::Wheelhouses | Order::Named | Order::Indexes => None,
-        });
-        let client = Arc::new(Client::new(Arc::new(settings)));
-        let purpose = Purpose::Write {
-            neighbour: neighbour.as_deref(),
-        };
-        let registry = Registry::new(Arc::clone(&client), repository.clone(), &purpose);
-        Self {
-            client,
-            registry: Arc::new(registry),
-            neighbour,
-        }
+        })
     }
 
-    fn repository(&self) -> Repository {
-        self.registry.repository().clone()
+    fn new(
+        settings: Settings,
+        repository: &Repository,
+        registry: impl FnOnce(Arc<Client>, &Hosted) -> Side,
+    ) -> Self {
+        let client = Arc::new(Client::new(Arc::new(settings)));
+        let side = match repository {
+            Repository::Hosted(hosted) => registry(Arc::clone(&client), hosted),
+            Repository::Layout(dir) => Side::Layout(Layout::new(dir)),
+        };
+        Self {
+            client,
+            repository: repository.clone(),
+            side: Arc::new(side),
+        }
     }
 
     /// The bytes of a manifest, by its tag or as `sha256:…`; `None` if there is none.
@@ -167,16 +215,16 @@ impl Transfer {
         accept: &'static str,
         control: &FetchControl<'_>,
     ) -> Result<Option<Vec<u8>>, RegistryFailed> {
-        let (registry, wanted) = (Arc::clone(&self.registry), name.to_owned());
+        let (side, wanted) = (Arc::clone(&self.side), name.to_owned());
         let mut all = self.each(vec![wanted], control, move |wanted: String| {
-            registry.manifest(&wanted, accept)
+            side.manifest(&wanted, accept)
         })?;
         match all.pop() {
             Some(Ok(found)) => Ok(found),
             Some(Err(PlaceError::Interrupted)) | None => Err(RegistryFailed::Interrupted),
             Some(Err(source)) => Err(RegistryFailed::GetManifest {
                 name: name.to_owned(),
-                repository: self.repository(),
+                repository: self.repository.clone(),
                 source,
             }),
         }
@@ -194,8 +242,8 @@ impl Transfer {
         parcels: &[Parcel],
         control: &FetchControl<'_>,
     ) -> Result<Vec<Sending>, RegistryFailed> {
-        let (registry, neighbour) = (Arc::clone(&self.registry), self.neighbour.clone());
-        let put = move |parcel: Parcel| registry.put_blob(&parcel.blob(), neighbour.as_deref());
+        let side = Arc::clone(&self.side);
+        let put = move |parcel: Parcel| side.put_blob(&parcel.blob());
         let sent = self.each(parcels.to_vec(), control, put)?;
         let both = parcels.iter().zip(sent);
         both.map(|(parcel, sent)| match sent {
@@ -203,7 +251,7 @@ impl Transfer {
             Err(PlaceError::Interrupted) => Err(RegistryFailed::Interrupted),
             Err(source) => Err(RegistryFailed::Blob {
                 name: parcel.name.clone(),
-                repository: self.repository(),
+                repository: self.repository.clone(),
                 source,
             }),
         })
@@ -224,14 +272,14 @@ impl Transfer {
         manifest: &[u8],
         control: &FetchControl<'_>,
     ) -> Result<(), RegistryFailed> {
-        let (registry, tag) = (Arc::clone(&self.registry), tag.map(str::to_owned));
-        let put = move |bytes: Vec<u8>| registry.put_manifest(tag.as_deref(), kind, &bytes);
+        let (side, tag) = (Arc::clone(&self.side), tag.map(str::to_owned));
+        let put = move |bytes: Vec<u8>| side.put_manifest(tag.as_deref(), kind, &bytes);
         let mut all = self.each(vec![manifest.to_vec()], control, put)?;
         match all.pop() {
             Some(Ok(())) => Ok(()),
             Some(Err(PlaceError::Interrupted)) | None => Err(RegistryFailed::Interrupted),
             Some(Err(source)) => Err(RegistryFailed::PutManifest {
-                repository: self.repository(),
+                repository: self.repository.clone(),
                 source,
             }),
         }

@@ -74,7 +74,7 @@ pub enum PullFailed {
     )]
     Length {
         /// What was read.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The digest of the manifest.
         manifest: Digest,
         /// What the index says.
@@ -287,7 +287,7 @@ impl Caller<'_> {
         })?;
         if bytes.len() as u64 != entry.len {
             return Err(PullFailed::Length {
-                reference: reference.clone(),
+                reference: Box::new(reference.clone()),
                 manifest: entry.digest,
                 listed: entry.len,
                 found: bytes.len() as u64,

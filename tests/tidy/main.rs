@@ -46,6 +46,7 @@ const PUBLISHERS: &[&str] = &[
     "installed",
     "change",
     "shelf",
+    "layout",
     "front",
     "bin",
 ];

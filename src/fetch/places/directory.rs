@@ -68,7 +68,7 @@ fn local(path: PathBuf, source: std::io::Error) -> PlaceError {
 }
 
 /// Refuses a file of another size before any of it is read.
-pub(super) fn check_size(asked: &Asked, len: u64, shown: &str) -> Result<(), PlaceError> {
+pub(in crate::fetch) fn check_size(asked: &Asked, len: u64, shown: &str) -> Result<(), PlaceError> {
     match asked.size {
         Some(expected) if expected != len => Err(PlaceError::Size {
             shown: shown.to_owned(),

@@ -19,7 +19,7 @@ use crate::fetch::client::{Client, Exchange, Sent};
 use crate::fetch::credentials::basic;
 use crate::fetch::docker_config::Secret;
 use crate::fetch::hosts::check_scheme;
-use crate::fetch::oci_reference::Repository;
+use crate::fetch::oci_reference::Hosted;
 use crate::fetch::place::PlaceError;
 
 /// Many times the longest token.
@@ -42,7 +42,7 @@ struct Token {
 }
 
 impl Login {
-    pub(super) fn new(repository: &Repository, scopes: Vec<String>) -> Self {
+    pub(super) fn new(repository: &Hosted, scopes: Vec<String>) -> Self {
         Self {
             root: repository.root().clone(),
             authority: repository.authority().to_owned(),

@@ -14,7 +14,7 @@ use crate::fetch::place::PlaceError;
 use crate::fetch::retry::retried;
 
 /// As much as registries take.
-const MANIFEST_BYTES_MAX: usize = 4 << 20;
+pub(in crate::fetch) const MANIFEST_BYTES_MAX: usize = 4 << 20;
 
 impl Registry {
     /// The bytes of a manifest, by its tag or as `sha256:…`; `None` if there is none.

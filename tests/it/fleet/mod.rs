@@ -20,6 +20,7 @@ mod hosts;
 mod indexes;
 #[cfg(target_os = "linux")]
 mod kills;
+mod layouts;
 mod places;
 mod pushes;
 

@@ -282,7 +282,8 @@ codes! {
     BadReference, "bad-reference", Usage,
         "What names a repository of a registry, or something in it, is malformed.",
         NOTHING_BEGUN,
-        "Write `oci://HOST/REPOSITORY:TAG` or `oci://HOST/REPOSITORY@sha256:DIGEST`.";
+        "Write `oci://HOST/REPOSITORY:TAG` or `oci://HOST/REPOSITORY@sha256:DIGEST`, or `oci:DIR` \
+         in place of `oci://HOST/REPOSITORY`.";
     PushFailed, "push-failed", Failed,
         "The registry did not take what was to be pushed.",
         "The registry may have some of the files. The tag names what it named before.",

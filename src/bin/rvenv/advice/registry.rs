@@ -3,7 +3,7 @@
 //! Read next: `../advice.rs`.
 
 use rvenv::choosing::ChoiceFailed;
-use rvenv::fetch::{FetchFailed, RegistryFailed};
+use rvenv::fetch::{FetchFailed, RegistryFailed, Repository};
 use rvenv::pulling::PullFailed;
 use rvenv::pushing::PushFailed;
 use rvenv::render::escape;
@@ -13,9 +13,23 @@ use super::{CliError, Code, State, interruption, of_cache, of_plan, of_request};
 
 /// How many environments of an index are shown.
 const OFFERS_SHOWN_MAX: usize = 20;
-/// What may be wrong with a registry.
+/// What may be wrong with a directory in the form of a registry, and with a registry.
+const DIRECTORY: &str = "check the directory: whether it is mounted, and who may read and write it";
 const LOGIN: &str = "check the host, and the credentials in Docker's configuration: `docker login \
                      HOST` writes them";
+
+/// What to look at if a repository did not take or give something.
+fn way_out(why: &RegistryFailed) -> &'static str {
+    match why {
+        RegistryFailed::Blob { repository, .. }
+        | RegistryFailed::PutManifest { repository, .. }
+        | RegistryFailed::GetManifest { repository, .. } => match repository {
+            Repository::Layout(_) => DIRECTORY,
+            Repository::Hosted(_) => LOGIN,
+        },
+        RegistryFailed::Thread(_) | RegistryFailed::Interrupted | _ => LOGIN,
+    }
+}
 
 /// Describes why something could not be pushed.
 pub(crate) fn of_push(failed: PushFailed, terminated: bool) -> CliError {
@@ -58,7 +72,7 @@ pub(crate) fn of_push(failed: PushFailed, terminated: bool) -> CliError {
             };
             CliError::of(Code::PushFailed, &failed)
                 .leaving(state)
-                .hint(LOGIN)
+                .hint(way_out(why))
         }
     }
 }
@@ -86,9 +100,8 @@ pub(crate) fn of_pull(failed: &PullFailed, terminated: bool) -> CliError {
         | PullFailed::Fetch(FetchFailed::Interrupted) => {
             CliError::of(interruption(terminated), failed)
         }
-        PullFailed::Registry(_) | PullFailed::Fetch(_) => {
-            CliError::of(Code::FetchFailed, failed).hint(LOGIN)
-        }
+        PullFailed::Registry(why) => CliError::of(Code::FetchFailed, failed).hint(way_out(why)),
+        PullFailed::Fetch(_) => CliError::of(Code::FetchFailed, failed).hint(LOGIN),
     }
 }
 

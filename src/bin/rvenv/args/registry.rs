@@ -28,7 +28,8 @@ pub(crate) struct PushArgs {
     #[arg(value_name = "SOURCE", required = true)]
     pub(crate) sources: Vec<PathBuf>,
 
-    /// Where to: `oci://HOST/REPOSITORY:TAG`; without a tag, only the digest names it
+    /// Where to: `oci://HOST/REPOSITORY:TAG`, or a directory that is shared, `oci:DIR:TAG`; without
+    /// a tag, only the digest names it
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
 
@@ -41,7 +42,8 @@ pub(crate) struct PushArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CachePushArgs {
-    /// Where to: `oci://HOST/REPOSITORY:TAG`; without a tag, only the digest names it
+    /// Where to: `oci://HOST/REPOSITORY:TAG`, or a directory that is shared, `oci:DIR:TAG`; without
+    /// a tag, only the digest names it
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
 
@@ -51,7 +53,8 @@ pub(crate) struct CachePushArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CachePullArgs {
-    /// Where from: `oci://HOST/REPOSITORY@sha256:DIGEST`, or with a tag; the default is `latest`
+    /// Where from: `oci://HOST/REPOSITORY@sha256:DIGEST` or `oci:DIR@sha256:DIGEST`, or with a tag;
+    /// the default is `latest`
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
 

@@ -230,9 +230,10 @@ pub(crate) struct ConfigSettingsArg {
 // The places by digest in their order.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct FromArg {
-    /// Look for files here first: a repository of a registry (`oci://HOST/REPO`), or the word
-    /// `wheelhouse`, `lock` (the paths and URLs in the lock or plan) or `index`; repeatable, asked
-    /// in this order, before the places that are not named
+    /// Look for files here first: a repository of a registry (`oci://HOST/REPO`), a directory in
+    /// the form of one (`oci:DIR`), or the word `wheelhouse`, `lock` (the paths and URLs in the
+    /// lock or plan) or `index`; repeatable, asked in this order, before the places that are not
+    /// named
     #[arg(long, value_name = "PLACE", help_heading = PACKAGES)]
     pub(crate) from: Vec<String>,
 }

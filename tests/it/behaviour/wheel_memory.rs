@@ -160,7 +160,7 @@ fn a_command_never_has_a_large_member_in_memory() {
     let Some(python) = builds(12, 1).or_else(|| builds(11, 1)) else {
         return;
     };
-    let python = &python[0].path;
+    let python = python[0].path.as_path();
     let scratch = Scratch::new();
     fs::create_dir(scratch.path("house")).unwrap();
     let wheel = scratch.path("house/big-1.0-py3-none-any.whl");
@@ -169,24 +169,17 @@ fn a_command_never_has_a_large_member_in_memory() {
     let digest = scratch.run(python, &words).ok();
     let lock = format!("big==1.0 --hash=sha256:{digest}");
     fs::write(scratch.path("lock.txt"), lock).unwrap();
-    let create = |env: &str, more: &[&str]| {
+    let measured = |words: &[&str], more: &[&str]| {
         let rvenv = env!("CARGO_BIN_EXE_rvenv");
-        let python = python.to_str().unwrap();
-        let words = [
-            "-c",
-            PEAK,
-            rvenv,
-            "create",
-            "-q",
-            env,
-            "-p",
-            python,
-            "--without-pip",
-        ];
-        let said = scratch
-            .run(Path::new(python), &[&words[..], more].concat())
-            .ok();
-        said.trim().parse::<u64>().unwrap()
+        let all = [&["-c", PEAK, rvenv], words, more].concat();
+        let said = scratch.run(python, &all).ok();
+        let peak = said.trim().lines().last().unwrap();
+        peak.parse::<u64>().unwrap()
+    };
+    let python = python.to_str().unwrap();
+    let create = |env: &str, more: &[&str]| {
+        let words = ["create", "-q", env, "-p", python, "--without-pip"];
+        measured(&words, more)
     };
     let empty = create("empty", &[]);
     let locked = ["-r", "lock.txt", "--no-index", "--wheelhouse", "house"];
@@ -217,4 +210,20 @@ fn a_command_never_has_a_large_member_in_memory() {
         (&found).read_exact(&mut first).unwrap();
         assert_eq!(first, [0; 8], "{env}");
     }
+    let words = [
+        "plan",
+        "-q",
+        "five",
+        "-p",
+        python,
+        "--without-pip",
+        "-o",
+        "plan.json",
+    ];
+    measured(&words, &locked);
+    let more = measured(&["image", "-q", "plan.json", "-o", "image"], &locked[2..]) - empty;
+    assert!(
+        more < 64 << 10,
+        "image: {more} KiB more than an empty environment"
+    );
 }

@@ -25,6 +25,7 @@
 //! `../artifact/layers.rs`, what is in which layer.
 
 mod base;
+mod base_files;
 mod bytes;
 mod filesystem;
 mod layer;
@@ -36,7 +37,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::FsError;
-use rvenv_journal::raw::ENGINE_DIR;
+use rvenv_journal::raw::{ENGINE_DIR, Input};
 use rvenv_journal::{
     Content, ContentError, Digest, Mode, Node, Operation, Plan, Publication, Receipt, RelPath,
 };
@@ -45,7 +46,7 @@ use thiserror::Error;
 use self::bytes::Bytes;
 use self::place::Place;
 use super::caller::Caller;
-use super::plan_note::wheels_of;
+use super::plan_note::{interpreter_of, wheels_of};
 use crate::artifact::image::{WrittenLayer, architecture};
 use crate::artifact::layers::{BASE_LAYERS_MAX, Tree};
 use crate::artifact::manifest::ManifestError;
@@ -227,6 +228,9 @@ pub enum BaseFault {
         /// The number in the configuration.
         config: usize,
     },
+    /// It has no interpreter for the environment.
+    #[error("it does not have the interpreter of the plan at `{}`", .0.escape_debug())]
+    NoInterpreter(String),
     /// It has so many layers that the environment cannot have its own.
     #[error("it has {0} layers, and a base may have {BASE_LAYERS_MAX}")]
     Crowded(usize),
@@ -271,6 +275,7 @@ impl Caller<'_> {
             };
             let subject = Subject {
                 target: plan.target(),
+                interpreter: interpreter_of(plan),
                 root_mode: plan.root_mode(),
                 tree: tree(plan),
                 architecture,
@@ -307,6 +312,7 @@ impl Caller<'_> {
 /// What an image is made of.
 struct Subject<'a> {
     target: &'a str,
+    interpreter: Option<&'a Input>,
     root_mode: Mode,
     tree: Tree,
     architecture: &'static str,

@@ -6,11 +6,13 @@
 //! Read next: `layout.rs`, which copies its layers; `../../artifact/image.rs`.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::Digest;
+use rvenv_journal::raw::Input;
 
+use super::base_files::BaseFiles;
 use super::{BaseFault, ImageFailed};
 use crate::artifact::image::{Config, INDEX_NAME, Listed, listed};
 use crate::artifact::layers::BASE_LAYERS_MAX;
@@ -56,6 +58,23 @@ impl Base {
     pub(super) fn open(&self, digest: Digest) -> Result<File, ImageFailed> {
         let opened = regular_file::open(&blobs(&self.layout).join(digest.to_string()));
         opened.map_err(|source| self.unread(digest, source))
+    }
+
+    /// Checks that it has an interpreter, as far as its layers can be read.
+    pub(super) fn must_have(&self, interpreter: &Input) -> Result<(), ImageFailed> {
+        let mut files = BaseFiles::new(interpreter);
+        for layer in &self.layers {
+            let reader = BufReader::new(self.open(layer.digest)?);
+            let added = files.add(&layer.kind, reader);
+            let is_read = added.map_err(|source| self.unread(layer.digest, source))?;
+            if !is_read {
+                return Ok(());
+            }
+        }
+        if files.has_interpreter() {
+            return Ok(());
+        }
+        Err(self.fault(BaseFault::NoInterpreter(interpreter.path.clone())))
     }
 
     /// A blob that cannot be read.

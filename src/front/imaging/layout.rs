@@ -49,6 +49,9 @@ pub(super) fn make(
             layout.copy(base, blob)?;
         }
     }
+    if let (Some(base), Some(interpreter)) = (&base, subject.interpreter) {
+        base.must_have(interpreter)?;
+    }
     let mut written = Vec::new();
     for layer in layers(&subject.tree, below.len()) {
         let mut diff_id = None;

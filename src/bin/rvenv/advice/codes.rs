@@ -200,8 +200,8 @@ codes! {
         "No image was written; one of that name is as it was before.",
         "The message ends with what the program printed; mend that, and run the command again.";
     BadBase, "bad-base", Precondition,
-        "The base image cannot be read, is damaged, or is for other processors than the \
-         environment.",
+        "The base image cannot be read, is damaged, is for other processors than the environment, \
+         or does not have its interpreter.",
         "No image was written; one of that name is as it was before.",
         "Write a layout of the right image with `skopeo copy`, and name it with `--base`.";
     ChangedMeanwhile, "changed-meanwhile", Precondition,

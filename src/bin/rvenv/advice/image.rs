@@ -66,6 +66,9 @@ fn hint(failed: &ImageFailed) -> Option<String> {
         ImageFailed::BaseOfFilesystem => "leave out `--base`, or `--format`",
         ImageFailed::Base { source, .. } => match source {
             BaseFault::Several(..) => "name one by its tag: `--base DIR:TAG`",
+            BaseFault::NoInterpreter(_) => {
+                "make the plan in a container of the base, or leave out `--base`"
+            }
             BaseFault::Read { .. }
             | BaseFault::Malformed { .. }
             | BaseFault::Damaged(_)

@@ -3,7 +3,7 @@
 //! Read next: `../advice.rs`.
 
 use rvenv::choosing::ChoiceFailed;
-use rvenv::fetch::{FetchFailed, RegistryFailed, Repository};
+use rvenv::fetch::{FetchFailed, PlaceError, RegistryFailed, Repository};
 use rvenv::pulling::PullFailed;
 use rvenv::pushing::PushFailed;
 use rvenv::render::escape;
@@ -18,16 +18,55 @@ const DIRECTORY: &str = "check the directory: whether it is mounted, and who may
 const LOGIN: &str = "check the host, and the credentials in Docker's configuration: `docker login \
                      HOST` writes them";
 
-/// What to look at if a repository did not take or give something.
-fn way_out(why: &RegistryFailed) -> &'static str {
-    match why {
-        RegistryFailed::Blob { repository, .. }
-        | RegistryFailed::PutManifest { repository, .. }
-        | RegistryFailed::GetManifest { repository, .. } => match repository {
+/// What to do when a registry does not take or give something.
+pub(super) fn way_out(failed: &RegistryFailed) -> &'static str {
+    match failed {
+        RegistryFailed::Blob {
+            repository, source, ..
+        }
+        | RegistryFailed::PutManifest { repository, source }
+        | RegistryFailed::GetManifest {
+            repository, source, ..
+        } => match repository {
             Repository::Layout(_) => DIRECTORY,
-            Repository::Hosted(_) => LOGIN,
+            Repository::Hosted(_) => way_out_of(Some(source)),
         },
         RegistryFailed::Thread(_) | RegistryFailed::Interrupted | _ => LOGIN,
+    }
+}
+
+/// The same by the cause.
+fn way_out_of(cause: Option<&PlaceError>) -> &'static str {
+    match cause {
+        Some(PlaceError::Status { status: 405, .. } | PlaceError::Refused { status: 405, .. }) => {
+            "the registry takes nothing, as while it is maintained: try again later, or name \
+             another one"
+        }
+        Some(
+            PlaceError::Status {
+                status: 429 | 500..=599,
+                ..
+            }
+            | PlaceError::Refused {
+                status: 429 | 500..=599,
+                ..
+            }
+            | PlaceError::Silent(_),
+        ) => {
+            "the registry is busy or broken, or its disk is full: try again later; `PIP_RETRIES` \
+             says how often a request is repeated"
+        }
+        Some(PlaceError::Size { .. } | PlaceError::Hash { .. } | PlaceError::TooLarge { .. }) => {
+            "the registry, or what is between it and this machine, changed the bytes: restore its \
+             storage, or delete there what the message names, and push it again"
+        }
+        Some(PlaceError::Connection { why, .. }) if why.contains("certificate") => {
+            "name the certificate of its authority with `SSL_CERT_FILE` or `PIP_CERT`"
+        }
+        Some(PlaceError::Connection { .. } | PlaceError::Proxy(_)) => {
+            "check the host, and the proxy in `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`"
+        }
+        _ => LOGIN,
     }
 }
 
@@ -101,7 +140,17 @@ pub(crate) fn of_pull(failed: &PullFailed, terminated: bool) -> CliError {
             CliError::of(interruption(terminated), failed)
         }
         PullFailed::Registry(why) => CliError::of(Code::FetchFailed, failed).hint(way_out(why)),
-        PullFailed::Fetch(_) => CliError::of(Code::FetchFailed, failed).hint(LOGIN),
+        PullFailed::Fetch(why) => {
+            let cause = match why {
+                FetchFailed::Nowhere { tried, .. } => tried.first().map(|(_, cause)| cause),
+                FetchFailed::Shelf { .. }
+                | FetchFailed::TotalTooLarge(_)
+                | FetchFailed::Thread(_)
+                | FetchFailed::Interrupted
+                | _ => None,
+            };
+            CliError::of(Code::FetchFailed, failed).hint(way_out_of(cause))
+        }
     }
 }
 

@@ -10,3 +10,4 @@ pub mod image;
 pub mod index;
 pub mod layers;
 pub mod manifest;
+pub mod referrer;

@@ -12,6 +12,7 @@ pub mod address;
 mod asked;
 mod at_hand;
 mod at_once;
+mod attaching;
 mod attestations;
 mod base64;
 mod bounded;

@@ -3,10 +3,12 @@
 //!
 //! Read next: `request.rs`, then `caller.rs`; `host.rs`, what is read from the process.
 
+pub mod attaching;
 mod building;
 pub mod caller;
 pub mod choosing;
 pub mod cloning;
+pub mod describing;
 pub mod env_builder;
 pub mod fetching;
 pub mod host;

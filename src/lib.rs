@@ -78,9 +78,9 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    caller, choosing, cloning, env_builder, fetching, host, imaging, indexing, locked, locking,
-    machine, mending, proving, pulling, pushing, rebuilding, republishing, request, resolving,
-    saved_plan,
+    attaching, caller, choosing, cloning, describing, env_builder, fetching, host, imaging,
+    indexing, locked, locking, machine, mending, proving, pulling, pushing, rebuilding,
+    republishing, request, resolving, saved_plan,
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};

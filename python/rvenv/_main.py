@@ -8,8 +8,9 @@ from typing import Any, Optional, Sequence
 
 #: The commands of ``rvenv``; a directory of such a name is ``./create``.
 COMMANDS = frozenset(
-    "create upgrade clone sync install uninstall plan lock show apply push image list status verify "
-    "repair rollback generations log remove recover python cache config explain completions man "
+    "create upgrade clone sync install uninstall plan lock show apply push attach attached image "
+    "list status verify repair rollback generations log remove recover python cache config "
+    "explain completions man "
     "help".split()
 )
 #: The options that only ``rvenv`` has before a command.

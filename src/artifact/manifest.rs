@@ -32,6 +32,8 @@ pub const PLAN: &str = "application/vnd.rvenv.plan.v1+json";
 pub const NOTES: &str = "application/vnd.rvenv.notes.v1+json";
 /// The kind of a blob that is a wheel.
 pub const WHEEL: &str = "application/vnd.rvenv.wheel.v1+zip";
+/// The kind of an SBOM.
+pub const SBOM: &str = "application/vnd.cyclonedx+json";
 /// The kind of a configuration that says nothing.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// What such a configuration has.
@@ -120,7 +122,7 @@ struct ManifestDto {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct DescriptorDto {
+pub(super) struct DescriptorDto {
     media_type: String,
     digest: String,
     size: u64,
@@ -138,7 +140,7 @@ struct KindDto {
 }
 
 /// The kind of a manifest or an index; empty if it does not say it.
-pub(super) fn kind_of(bytes: &[u8]) -> Result<String, ManifestError> {
+pub(crate) fn kind_of(bytes: &[u8]) -> Result<String, ManifestError> {
     let kind: KindDto = serde_json::from_slice(bytes).map_err(ManifestError::Syntax)?;
     match kind.schema_version {
         2 => Ok(kind.media_type),
@@ -236,7 +238,7 @@ impl Manifest {
     }
 }
 
-fn written(descriptor: &Descriptor) -> DescriptorDto {
+pub(super) fn written(descriptor: &Descriptor) -> DescriptorDto {
     let title = descriptor.title.clone();
     DescriptorDto {
         media_type: descriptor.kind.clone(),

@@ -21,6 +21,7 @@ use ureq::http::{Method, header};
 mod challenge;
 mod login;
 mod manifests;
+mod referrers;
 mod upload;
 
 use self::challenge::challenges;

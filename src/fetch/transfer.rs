@@ -56,6 +56,16 @@ pub enum RegistryFailed {
         /// Why.
         source: PlaceError,
     },
+    /// The list of what refers to a manifest cannot be read.
+    #[error("cannot list what is attached to `sha256:{subject}` in `{repository}`")]
+    Referrers {
+        /// The digest of the manifest.
+        subject: Digest,
+        /// Where it is.
+        repository: Repository,
+        /// Why.
+        source: PlaceError,
+    },
     /// The system refused a thread.
     #[error("cannot start a thread for the registry")]
     Thread(#[from] io::Error),
@@ -90,13 +100,13 @@ pub enum ParcelBytes {
 #[derive(Debug)]
 pub struct Transfer {
     client: Arc<Client>,
-    repository: Repository,
-    side: Arc<Side>,
+    pub(super) repository: Repository,
+    pub(super) side: Arc<Side>,
 }
 
 /// The other side of a transfer.
 #[derive(Debug)]
-enum Side {
+pub(super) enum Side {
     Registry {
         registry: Box<Registry>,
         /// A repository of the same registry that may have the same blobs.
@@ -127,6 +137,26 @@ impl Side {
         match self {
             Self::Registry { registry, .. } => registry.put_manifest(tag, kind, bytes),
             Self::Layout(layout) => layout.put_manifest(tag, kind, bytes),
+        }
+    }
+
+    /// Writes a manifest with a subject; returns whether the other side lists it.
+    pub(super) fn put_referrer(&self, kind: &str, bytes: &[u8]) -> Result<bool, PlaceError> {
+        match self {
+            Self::Registry { registry, .. } => registry.put_referrer(kind, bytes),
+            Self::Layout(layout) => layout.put_manifest(None, kind, bytes).map(|()| false),
+        }
+    }
+
+    /// The pages of the list of what refers to a manifest, if the other side keeps one.
+    pub(super) fn referrers(
+        &self,
+        subject: Digest,
+        accept: &str,
+    ) -> Result<Option<Vec<Vec<u8>>>, PlaceError> {
+        match self {
+            Self::Registry { registry, .. } => registry.referrers(subject, accept),
+            Self::Layout(_) => Ok(None),
         }
     }
 }
@@ -286,7 +316,7 @@ impl Transfer {
     }
 
     /// Does jobs that wait for the registry; their results are in the order of the jobs.
-    fn each<Job: Send + 'static, Done: Send + 'static>(
+    pub(super) fn each<Job: Send + 'static, Done: Send + 'static>(
         &self,
         jobs: Vec<Job>,
         control: &FetchControl<'_>,

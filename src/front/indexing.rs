@@ -40,6 +40,8 @@ pub struct PushedIndex {
     pub pushed: Pushed,
     /// What the index lists.
     pub entries: Vec<IndexEntry>,
+    /// The digest of the manifest of each source, in their order.
+    pub sources: Vec<Digest>,
 }
 
 /// An environment that an index is to list.
@@ -124,6 +126,7 @@ impl Caller<'_> {
                 blobs: PushedBlob::all(&parcels, sent),
             },
             entries: index.entries,
+            sources: all.iter().map(|one| one.entry.digest).collect(),
         })
     }
 

@@ -305,7 +305,7 @@ impl Caller<'_> {
     }
 
     /// Fetches blobs of a repository into the cache.
-    fn pull_files(
+    pub(super) fn pull_files(
         &self,
         asked: &[Asked],
         reference: &Reference,
@@ -334,7 +334,7 @@ pub(super) fn name_of(reference: &Reference) -> String {
     name.unwrap_or_else(|| USUAL_TAG.to_owned())
 }
 
-fn asked(blob: &Descriptor, name: &str) -> Result<Asked, AskedError> {
+pub(super) fn asked(blob: &Descriptor, name: &str) -> Result<Asked, AskedError> {
     let digits = blob.digest.to_string();
     let asked = Asked::new(name, Hashes::of([("sha256", digits.as_str())]))?;
     Ok(asked.sized(Some(blob.len)))

@@ -72,9 +72,13 @@ impl Licence {
     /// Reads the metadata of a distribution in an open directory of packages; an expression counts
     /// more than other words.
     pub(crate) fn read(fs: &dyn Fs, site_packages: &Dir, of: &Distribution) -> Option<Self> {
-        let metadata = metadata(fs, site_packages, of)?;
+        Self::of(&metadata(fs, site_packages, of)?)
+    }
+
+    /// The same from the text of a `METADATA`.
+    pub(crate) fn of(metadata: &str) -> Option<Self> {
         let of = |name: &str| {
-            let mut values = headers(&metadata, name).into_iter();
+            let mut values = headers(metadata, name).into_iter();
             values.find(|value| !value.is_empty() && value != "UNKNOWN")
         };
         let expression = of("license-expression").map(Self::Expression);

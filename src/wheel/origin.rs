@@ -45,7 +45,7 @@ pub enum Origin {
 
 impl Origin {
     /// Reads the text of a `direct_url.json`.
-    pub(super) fn of(text: &[u8]) -> Self {
+    pub(crate) fn of(text: &[u8]) -> Self {
         let value = serde_json::from_slice(text).ok();
         let origin = value.as_ref().and_then(Self::of_value);
         origin.unwrap_or(Self::Unknown)

@@ -25,6 +25,7 @@ use rvenv_journal::{
 
 use crate::shell_words::word;
 
+mod attaching;
 mod cache;
 mod cli_error;
 mod codes;
@@ -47,6 +48,7 @@ pub(crate) use cli_error::{CliError, forbidden};
 pub(crate) use codes::{Code, Exit, Explanation};
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
+pub(crate) use self::attaching::{of_attach, of_described};
 pub(crate) use self::image::of_image;
 pub(crate) use self::interpreter::{of_base, of_interpreter};
 pub(crate) use self::registry::{of_pull, of_push, of_republished};

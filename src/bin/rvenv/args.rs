@@ -33,7 +33,9 @@ pub(crate) use image::{FormatArg, ImageArgs};
 pub(crate) use look::{ListArgs, LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use past::{GenerationsArgs, LogArgs, RemoveArgs};
-pub(crate) use registry::{CachePullArgs, CachePushArgs, ChoiceArg, PushArgs};
+pub(crate) use registry::{
+    AttachArgs, AttachedArgs, CachePullArgs, CachePushArgs, ChoiceArg, PushArgs,
+};
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
     CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, FromArg, IndexArgs,
@@ -257,6 +259,19 @@ pub(crate) enum Command {
     /// chooses from. What another machine pushed into the same repository is named by its
     /// reference; one reference alone gets another tag.
     Push(Deferred<PushArgs>),
+    /// Attach a file to what is in a registry, such as a signature or an SBOM
+    ///
+    /// The file becomes an artifact that refers to the manifest: its referrer, which cosign, oras
+    /// and other tools find by the digest of the manifest and by the media type. Where a registry
+    /// does not list referrers itself, the list is under the tag `sha256-DIGEST`; two clients that
+    /// write it at once may lose an entry, and the same command adds it again. Prints the
+    /// reference with the digest. rvenv neither makes nor checks signatures.
+    Attach(Deferred<AttachArgs>),
+    /// List what is attached to something in a registry
+    ///
+    /// SBOMs, signatures and whatever else refers to it, by any tool: the reference and the media
+    /// type of each. --out writes the files; each has the digest by which its manifest names it.
+    Attached(Deferred<AttachedArgs>),
     /// Make an image of an environment
     ///
     /// For container engines: an OCI layout with layers that have the environment at its path, for

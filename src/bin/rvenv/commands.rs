@@ -5,6 +5,7 @@
 mod against;
 mod apply;
 mod asking;
+mod attach;
 mod cache;
 mod choice;
 mod clone;

@@ -69,6 +69,8 @@ fn without_world(cli: &Cli, terminal: Terminal) -> Option<Result<Exit, CliError>
         | Command::Lock(_)
         | Command::Apply(_)
         | Command::Push(_)
+        | Command::Attach(_)
+        | Command::Attached(_)
         | Command::Image(_)
         | Command::Show(_)
         | Command::Status(_)
@@ -106,7 +108,8 @@ fn in_world(cli: &Cli, typed: &[OsString]) -> Result<Exit, CliError> {
     })
 }
 
-fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> {
+/// Reports what of the settings and of the cache is not used.
+fn tell_unused(session: &Session<'_>, command: &Command) {
     for ignored in &session.world.surroundings.ignored {
         session.terminal.detail(ignored);
     }
@@ -120,6 +123,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Plan(_)
         | Command::Apply(_)
         | Command::Push(_)
+        | Command::Attach(_)
+        | Command::Attached(_)
         | Command::Image(_)
         | Command::Repair(_)
         | Command::Lock(_)
@@ -141,6 +146,10 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Completions(_)
         | Command::Man(_) => {}
     }
+}
+
+fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> {
+    tell_unused(session, command);
     match command {
         Command::Create(Deferred(args)) => session.create(args),
         Command::Upgrade(Deferred(args)) => session.upgrade(args),
@@ -153,6 +162,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Show(Deferred(args)) => session.show_saved(args),
         Command::Apply(Deferred(args)) => session.apply(args),
         Command::Push(Deferred(args)) => session.push(args),
+        Command::Attach(Deferred(args)) => session.attach(args),
+        Command::Attached(Deferred(args)) => session.attached(args),
         Command::Image(Deferred(args)) => session.image(args),
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
@@ -221,6 +232,8 @@ fn name(command: &Command) -> &'static str {
         // These change no environment.
         Command::Plan(_)
         | Command::Push(_)
+        | Command::Attach(_)
+        | Command::Attached(_)
         | Command::Image(_)
         | Command::Lock(_)
         | Command::Log(_)
@@ -264,6 +277,8 @@ fn effect(command: &Command) -> Effect {
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
         | Command::Push(_)
+        | Command::Attach(_)
+        | Command::Attached(_)
         | Command::Image(_)
         | Command::Lock(_)
         | Command::Show(_)
@@ -319,7 +334,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 40] = [
+        let cases: [(&[&str], Option<State>); 42] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -331,6 +346,8 @@ mod tests {
             (&["apply", "p"], Some(State::AsBefore)),
             (&["apply", "p", "--dry-run"], None),
             (&["push", "p", "oci://h/r"], None),
+            (&["attach", "oci://h/r", "f", "--type", "a/b"], None),
+            (&["attached", "oci://h/r"], None),
             (&["image", "p", "-o", "i"], None),
             (&["cache", "push", "oci://h/r"], None),
             (&["cache", "pull", "oci://h/r"], None),

@@ -204,6 +204,11 @@ impl Registry {
     fn location(&self, from: &Address, reply: &Reply) -> Result<Address, PlaceError> {
         let target = reply.header(&header::LOCATION).unwrap_or_default();
         let next = from.join(target).map_err(PlaceError::Address)?;
+        self.own(next)
+    }
+
+    /// An address that the registry named, if it is its own.
+    pub(super) fn own(&self, next: Address) -> Result<Address, PlaceError> {
         if next.origin() == self.repository.root().origin() {
             return Ok(next);
         }

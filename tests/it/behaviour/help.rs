@@ -47,6 +47,14 @@ const SENTENCES: &[(&str, &str)] = &[
     ("show", "Show a saved plan"),
     ("apply", "Apply a saved plan"),
     ("push", "Push an environment into a registry"),
+    (
+        "attach",
+        "Attach a file to what is in a registry, such as a signature or an SBOM",
+    ),
+    (
+        "attached",
+        "List what is attached to something in a registry",
+    ),
     ("image", "Make an image of an environment"),
     ("list", "List the environments below a directory"),
     (

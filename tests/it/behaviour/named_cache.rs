@@ -109,7 +109,7 @@ fn no_command_is_left_out_here() {
     let named = Named::new();
     // What the command line itself means is known wherever an error occurs.
     let free = ["explain", "completions", "man"];
-    let with_registry = ["push", "cache push", "cache pull"];
+    let with_registry = ["push", "attach", "attached", "cache push", "cache pull"];
     help::assert_all_are_in(&named.commands(), &[&free[..], &with_registry].concat());
 }
 

@@ -65,7 +65,7 @@ const DATA: [(&[&str], i32); 40] = [
 const WITHOUT_DATA: &[&str] = &["rollback", "remove", "recover", "man"];
 
 /// The commands that print what a registry has; `tests/it/fleet` has one.
-const WITH_REGISTRY: &[&str] = &["push", "cache push", "cache pull"];
+const WITH_REGISTRY: &[&str] = &["push", "attach", "attached", "cache push", "cache pull"];
 
 #[test]
 fn no_command_is_left_out_here() {

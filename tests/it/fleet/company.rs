@@ -160,13 +160,17 @@ fn a_registry_with_an_authority_and_users_of_its_own_behind_a_proxy_that_asks_wh
     // Without any one of the three, it says what is missing.
     let stranger = proxy("me:other");
     for (at, instead, expected) in [
-        (0, ("HTTPS_PROXY", stranger.as_str()), "proxy"),
+        (
+            0,
+            ("HTTPS_PROXY", stranger.as_str()),
+            "and the proxy in `HTTPS_PROXY`",
+        ),
         (
             1,
             ("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
-            "certificate",
+            "with `SSL_CERT_FILE`",
         ),
-        (2, ("DOCKER_CONFIG", "/nowhere"), "status 401"),
+        (2, ("DOCKER_CONFIG", "/nowhere"), "`docker login HOST`"),
     ] {
         let mut pairs = right;
         pairs[at] = instead;

@@ -23,13 +23,13 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const ENVIRONMENT: &str = "application/vnd.rvenv.environment.v1+json";
 
 /// A registry, and the plans `old.json` and `new.json` for two Pythons of this machine.
-struct Two {
-    ground: Ground,
+pub(super) struct Two {
+    pub(super) ground: Ground,
     /// Their minor versions, the older first.
     minors: [u32; 2],
 }
 
-fn two() -> Option<Two> {
+pub(super) fn two() -> Option<Two> {
     let mut ground = ground()?;
     let minors = [11, 12];
     for (minor, file) in minors.into_iter().zip(["old.json", "new.json"]) {

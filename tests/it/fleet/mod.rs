@@ -13,6 +13,7 @@
 )]
 
 mod artifacts;
+mod attachments;
 mod breaks;
 mod company;
 #[cfg(target_os = "linux")]

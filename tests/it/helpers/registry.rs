@@ -244,6 +244,13 @@ pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// Puts a manifest at a path of a registry, as another tool would.
+pub(crate) fn put_manifest(to: SocketAddr, path: &str, kind: &str, bytes: &[u8]) {
+    let line = format!("PUT {path}");
+    let done = send(to, &line, &format!("Content-Type: {kind}\r\n"), bytes);
+    assert_eq!(done.status, 201, "{done:?}");
+}
+
 fn request(to: SocketAddr, line: &str, body: &[u8]) -> Answer {
     send(to, line, "", body)
 }

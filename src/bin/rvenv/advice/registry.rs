@@ -27,6 +27,9 @@ pub(super) fn way_out(failed: &RegistryFailed) -> &'static str {
         | RegistryFailed::PutManifest { repository, source }
         | RegistryFailed::GetManifest {
             repository, source, ..
+        }
+        | RegistryFailed::Referrers {
+            repository, source, ..
         } => match repository {
             Repository::Layout(_) => DIRECTORY,
             Repository::Hosted(_) => way_out_of(Some(source)),

@@ -1,13 +1,13 @@
 //! The arguments of commands that put something into a registry, or take it out.
 //!
-//! Read next: `../commands/push.rs`, `../commands/cache/transfer.rs`.
+//! Read next: `../commands/push.rs`, `../commands/attach.rs`, `../commands/cache/transfer.rs`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{INTERPRETER, IndexArgs, PlacesArgs};
+use super::shared::{INTERPRETER, IndexArgs, OUTPUT, PUBLICATION, PlacesArgs};
 
 // Which environment of an index.
 #[derive(Debug, Args)]
@@ -38,6 +38,40 @@ pub(crate) struct PushArgs {
 
     #[command(flatten)]
     pub(crate) index: IndexArgs,
+
+    /// Attach an SBOM to each environment, as `rvenv status --sbom` prints it
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) sbom: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// What to attach it to: `oci://HOST/REPOSITORY@sha256:DIGEST`, or with a tag
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: String,
+
+    /// File to attach, such as a signature
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Its media type, by which other tools find it: `application/vnd.cyclonedx+json`
+    #[arg(long = "type", value_name = "MEDIA_TYPE", help_heading = PUBLICATION)]
+    pub(crate) kind: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachedArgs {
+    /// What it is attached to: `oci://HOST/REPOSITORY@sha256:DIGEST`, or with a tag
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) reference: String,
+
+    /// Only what has this media type
+    #[arg(long = "type", value_name = "MEDIA_TYPE", help_heading = OUTPUT)]
+    pub(crate) kind: Option<String>,
+
+    /// Write the files into this directory; no file there is replaced
+    #[arg(short, long, value_name = "DIR", help_heading = OUTPUT)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

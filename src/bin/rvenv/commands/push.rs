@@ -89,7 +89,11 @@ impl Session<'_> {
             [Source::Plan { plan, .. }] => {
                 let pushed = self.with_caller(|caller| caller.push_plan(plan, &to, &from));
                 let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
-                self.tell_pushed(&to, &pushed, What::Plan(plan))?
+                let there = self.tell_pushed(&to, &pushed, What::Plan(plan))?;
+                if args.sbom {
+                    self.attach_sbom(plan, &there, &from)?;
+                }
+                there
             }
             [Source::There(of)] => {
                 let pushed = self.with_caller(|caller| caller.push_again(of, &to, &from));
@@ -98,14 +102,34 @@ impl Session<'_> {
             }
             several => {
                 let pushed = self.with_caller(|caller| caller.push_index(several, &to, &from));
-                let PushedIndex { pushed, entries } =
-                    pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
-                self.tell_pushed(&to, &pushed, What::Index(&entries))?
+                let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
+                let what = What::Index(&pushed.entries);
+                let there = self.tell_pushed(&to, &pushed.pushed, what)?;
+                if args.sbom {
+                    self.attach_sboms(several, &pushed, &to, &from)?;
+                }
+                there
             }
         };
         self.terminal
             .story(&format!("Apply it with `rvenv apply {there}`"));
         Ok(Exit::Done)
+    }
+
+    /// Attaches to each environment of an index its SBOM.
+    fn attach_sboms(
+        &self,
+        sources: &[Source],
+        pushed: &PushedIndex,
+        to: &Reference,
+        from: &WheelPlaces,
+    ) -> Result<(), CliError> {
+        for (source, manifest) in sources.iter().zip(&pushed.sources) {
+            if let Source::Plan { plan, .. } = source {
+                self.attach_sbom(plan, &to.at(*manifest), from)?;
+            }
+        }
+        Ok(())
     }
 
     /// What is pushed: a plan whose wheels are files, or what is in the repository.

@@ -1,5 +1,5 @@
-//! `rvenv status --sbom`: what an environment consists of, as `CycloneDX` 1.6; writes
-//! nothing.
+//! `rvenv status --sbom`, `rvenv push --sbom`: what an environment consists of, as `CycloneDX` 1.6;
+//! writes nothing.
 //!
 //! Promises the same bytes for the same environment: the components are sorted, the serial number
 //! is derived from the content, and there is a time only if `SOURCE_DATE_EPOCH` is set. An origin
@@ -16,6 +16,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use rvenv::describing::PlanDescribed;
 use rvenv::proving::ProofRequest;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::escape;
@@ -24,7 +25,7 @@ use rvenv::verify::{Described, VerifyFailed, glance};
 use rvenv::wheel::installed::Licence;
 use rvenv::wheel::origin::Origin;
 use rvenv_journal::fs::Kind;
-use rvenv_journal::{Digest, Fs as _, Parents, Target};
+use rvenv_journal::{Digest, Fs as _, Parents, Plan, Target};
 use serde::Serialize;
 
 use crate::advice::{CliError, Code, Exit, of_verify, of_verify_target};
@@ -171,6 +172,19 @@ impl Session<'_> {
         let found = self.with_caller(|caller| caller.locked_digests(&request));
         found.map_err(|failed| self.unanswered(failed, args.python.python.as_ref()))
     }
+}
+
+/// The same of what a plan makes; it has no time.
+pub(super) fn bom_of_plan(plan: &Plan, described: PlanDescribed) -> String {
+    let config = described.config.as_ref();
+    let implementation = config.and_then(|config| config.implementation.clone());
+    let version = config.and_then(|config| config.version.clone());
+    let none = Digests::new();
+    let packages = described.distributions.into_iter();
+    let mut components: Vec<Component> = packages.map(|found| package(found, &none)).collect();
+    components.push(interpreter(implementation.as_deref(), version));
+    let name = Path::new(plan.target()).file_name().unwrap_or_default();
+    bom(&name.to_string_lossy(), components, None)
 }
 
 /// The document, with its serial number.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::cache::{report, transfer};
 use super::{
-    against, config, done, explain, generations, image, list, lock, log, manual, proof, push,
-    python, recover, status, verify,
+    against, attach, config, done, explain, generations, image, list, lock, log, manual, proof,
+    push, python, recover, status, verify,
 };
 use crate::advice::FailureJson;
 
@@ -22,6 +22,8 @@ const WRITE: &str = "RVENV_WRITE_DOCS";
 /// Every file of `docs/schema/` without its ending, and what it describes.
 fn all() -> Vec<(&'static str, Value)> {
     vec![
+        ("attach", of::<attach::AttachJson>()),
+        ("attached", of::<attach::AttachedJson>()),
         ("cache-clear", of::<report::SweptDto<'_>>()),
         ("cache-dir", of::<report::PlaceDto<'_>>()),
         ("cache-prune", of::<report::SweptDto<'_>>()),

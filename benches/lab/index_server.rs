@@ -1,6 +1,6 @@
 //! A package index on loopback, as one that people use serves: a page for each project, in JSON
 //! (PEP 691) or HTML (PEP 503), metadata beside the wheels (PEP 658), ranges, connections that stay
-//! open.
+//! open, and answers that say how long a cache may keep them.
 //!
 //! Promises to hold everything in memory before the first request, so that no disk is measured; and
 //! to end with the bench.
@@ -61,6 +61,10 @@ impl Index {
             is_over,
             accepting: Some(accepting),
         })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The URL of the index.
@@ -212,7 +216,7 @@ fn answer(bodies: &Bodies, request: &Request) -> Vec<u8> {
         };
         return whole(
             "200 OK",
-            &format!("Content-Type: {kind}\r\n"),
+            &format!("Content-Type: {kind}\r\nCache-Control: max-age=600, public\r\n"),
             page,
             request,
         );
@@ -220,7 +224,8 @@ fn answer(bodies: &Bodies, request: &Request) -> Vec<u8> {
     let Some(file) = bodies.files.get(&request.path) else {
         return whole("404 Not Found", "", &[], request);
     };
-    let ranges = "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\n";
+    let ranges = "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\n\
+                  Cache-Control: max-age=365000000, immutable, public\r\n";
     let Some(range) = &request.range else {
         return whole("200 OK", ranges, file, request);
     };

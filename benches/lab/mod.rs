@@ -7,8 +7,8 @@
 //! same run.
 //!
 //! Read next: `contest.rs` (environments), `changes.rs` (large ones), `packages.rs` and
-//! `carry.rs` (many distributions), `locked.rs` (packages of a lock), `engine.rs` (the engine
-//! alone), `budgets.rs`.
+//! `carry.rs` (many distributions), `locked.rs` (packages of a lock), `fleet.rs` (many hosts),
+//! `engine.rs` (the engine alone), `budgets.rs`.
 
 mod budgets;
 mod calls;
@@ -18,6 +18,7 @@ mod contest;
 mod course;
 mod engine;
 mod field;
+mod fleet;
 mod floor;
 mod growth;
 mod index_server;
@@ -28,8 +29,11 @@ mod packages;
 mod peak;
 mod plot;
 mod race;
+mod registry;
+mod relay;
 mod report;
 mod rivals;
+mod rollout;
 mod settings;
 mod small_files;
 mod subject;
@@ -46,7 +50,7 @@ use settings::Settings;
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
 /// Runs the bench of a name: `create` measures everything, `upgrade` the changes of large
-/// environments, `packages` the packages of a lock, `engine` the engine.
+/// environments, `packages` the packages of a lock, `fleet` many hosts, `engine` the engine.
 pub(crate) fn main(bench: &str) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some((verb, rest)) = words.split_first()
@@ -61,9 +65,10 @@ pub(crate) fn main(bench: &str) -> ExitCode {
     let mut report = Report::new();
     let mut budgets = Budgets::default();
     let mut locked = Budgets::default();
+    let mut fleet = Budgets::default();
     let machine = machine::described(&settings);
     let is_all = bench == "create";
-    if bench != "packages" {
+    if !matches!(bench, "packages" | "fleet") {
         report.say("machine", &machine);
     }
     if is_all {
@@ -78,19 +83,25 @@ pub(crate) fn main(bench: &str) -> ExitCode {
         report.say("locked-machine", &machine);
         locked::run(&settings, &mut report, &mut locked);
     }
+    if is_all || bench == "fleet" {
+        report.say("fleet-machine", &machine);
+        fleet::run(&settings, &mut report, &mut fleet);
+    }
     if is_all || bench == "engine" {
         engine::run(&settings, &mut report, &mut budgets);
         growth::run(&settings, &mut report, &mut budgets);
     }
     budgets.tell("budgets", &mut report);
     locked.tell("locked-budgets", &mut report);
+    fleet.tell("fleet-budgets", &mut report);
     if settings.write_docs && settings.quick {
         println!("nothing is written: a quick run measures nothing");
     } else if settings.write_docs {
         report.write_docs();
     }
-    let is_broken = budgets.is_broken() || locked.is_broken();
-    if is_broken || (settings.strict && !(budgets.all_pass() && locked.all_pass())) {
+    let all = [budgets, locked, fleet];
+    let is_broken = all.iter().any(Budgets::is_broken);
+    if is_broken || (settings.strict && !all.iter().all(Budgets::all_pass)) {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::timing::Times;
 
 /// Documents with generated blocks.
-const DOCUMENTS: &[&str] = &["README.md", "docs/performance.md"];
+const DOCUMENTS: &[&str] = &["README.md", "docs/performance.md", "docs/fleet.md"];
 
 /// The results of a run, by the names of the blocks.
 #[derive(Debug, Default)]

@@ -43,6 +43,17 @@ def picture(root: Path) -> Optional[dict[str, tuple[str, ...]]]:
     return found
 
 
+def base_executable() -> str:
+    """The Python that an environment of this one is made with.
+
+    On POSIX, Python before 3.11 takes the environment in which it runs itself for that.
+    """
+    path = getattr(sys, "_base_executable", sys.executable)
+    while sys.prefix != sys.base_prefix and Path(path).parent == Path(sys.prefix, "bin"):
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return path
+
+
 def leftovers(root: Path) -> list[str]:
     """The names beside a directory that a change of it reserves."""
     return sorted(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import rvenv
-from support import PYTHON, RVENV, Scratch, picture
+from support import PYTHON, RVENV, Scratch, base_executable, picture
 
 
 class CommandLine(Scratch):
@@ -52,7 +52,7 @@ class CommandLine(Scratch):
                     )
                     first = ended.stderr.split(":")[0].split(" ")[0]
                     found.append((ended.returncode, ended.stdout, first))
-                if sys.version_info < (3, 11) and os.pathsep in words[-1:]:
+                if sys.version_info < (3, 11) and os.pathsep in "".join(words):
                     continue
                 self.assertEqual(found[1], found[0])
         self.assertEqual(
@@ -70,8 +70,8 @@ class CommandLine(Scratch):
     def test_the_running_python_is_the_base(self) -> None:
         self.assertEqual(self.run_module("rvenv", "--without-pip", "E").returncode, 0)
         config = (self.env / "pyvenv.cfg").read_text()
-        base = getattr(sys, "_base_executable", sys.executable)
-        self.assertIn(f"home = {os.path.dirname(os.path.abspath(base))}\n", config)
+        home = os.path.dirname(os.path.abspath(base_executable()))
+        self.assertIn(f"home = {home}\n", config)
 
     def test_each_command_of_rvenv(self) -> None:
         self.assertEqual(self.run_module("rvenv", "create", "--without-pip", "E").returncode, 0)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
 import sys
 import venv
 from typing import Any
 
 import rvenv
-from support import RVENV, Scratch, picture
+from support import RVENV, Scratch, base_executable, picture
 
 BIN = "bin"
 
@@ -203,6 +204,16 @@ class Create(Scratch):
 
 
 class TheHooks(Scratch):
+    def theirs(self) -> pathlib.Path:
+        """An environment that venv makes with symbolic links."""
+        place = self.root / "theirs"
+        if base_executable() == getattr(sys, "_base_executable", sys.executable):
+            venv.EnvBuilder(symlinks=True).create(place)
+        else:
+            words = ["-m", "venv", "--symlinks", "--without-pip", str(place)]
+            subprocess.run([base_executable(), *words], check=True)
+        return place
+
     def test_ensure_directories(self) -> None:
         """Creates the environment directory and all necessary directories, and returns a context
         object. This is just a holder for attributes (such as paths), for use by the other
@@ -237,8 +248,7 @@ class TheHooks(Scratch):
         builder = Builder(symlinks=True)
         builder.create(self.env)
         self.assertEqual(builder.seen, str(self.env / "pyvenv.cfg"))
-        theirs = self.root / "theirs"
-        venv.EnvBuilder(symlinks=True).create(theirs)
+        theirs = self.theirs()
 
         def lines(env: pathlib.Path) -> list[str]:
             text = (env / "pyvenv.cfg").read_text().replace(str(env), "ENV")
@@ -250,15 +260,16 @@ class TheHooks(Scratch):
         """Creates a copy or symlink to the Python executable in the environment. On POSIX systems,
         if a specific executable python3.x was used, symlinks to python and python3 will be created
         pointing to that executable, unless files with those names already exist."""
-        base = os.path.basename(getattr(sys, "_base_executable", sys.executable))
+        base = os.path.basename(base_executable())
         rvenv.EnvBuilder(symlinks=True).create(self.env)
-        theirs = self.root / "theirs"
-        venv.EnvBuilder(symlinks=True).create(theirs)
+        theirs = self.theirs()
         for name in ("python", "python3", f"python3.{sys.version_info[1]}"):
             own = os.readlink(self.env / BIN / name)
             self.assertEqual(own, os.readlink(theirs / BIN / name), name)
             if name != base:
                 self.assertEqual(own, base)
+
+        running = os.path.basename(getattr(sys, "_base_executable", sys.executable))
 
         class Own(rvenv.EnvBuilder):
             def ensure_directories(self, env_dir: Any) -> rvenv.Context:
@@ -268,7 +279,7 @@ class TheHooks(Scratch):
 
             def setup_python(self, context: rvenv.Context) -> None:
                 mine = os.path.join(context.bin_path, "python")
-                if base != "python":
+                if running != "python":
                     os.symlink("elsewhere", mine)
                     os.unlink(mine)
                     with open(mine, "w") as file:
@@ -276,7 +287,7 @@ class TheHooks(Scratch):
                 super().setup_python(context)
 
         Own(symlinks=True).create(self.root / "own")
-        if base != "python":
+        if running != "python":
             self.assertEqual((self.root / "own" / BIN / "python").read_text(), "mine")
 
     def test_setup_scripts(self) -> None:

@@ -5,6 +5,7 @@
 
 pub mod attaching;
 mod building;
+mod bytecode_layers;
 pub mod caller;
 pub mod choosing;
 pub mod cloning;

@@ -111,6 +111,14 @@ impl Demands {
             .collect()
     }
 
+    /// Those of them that say which build of an interpreter it is.
+    #[must_use]
+    pub fn interpreter_annotations(&self) -> BTreeMap<String, String> {
+        let mut all = self.annotations();
+        all.retain(|name, _| [RELEASE, SHA256].contains(&name.as_str()));
+        all
+    }
+
     /// What the manifest of an environment demands.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Option<Self> {

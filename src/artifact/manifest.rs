@@ -34,6 +34,8 @@ pub const NOTES: &str = "application/vnd.rvenv.notes.v1+json";
 pub const WHEEL: &str = "application/vnd.rvenv.wheel.v1+zip";
 /// The kind of an SBOM.
 pub const SBOM: &str = "application/vnd.cyclonedx+json";
+/// The kind of a blob that is the bytecode of a wheel for one build of an interpreter.
+pub const BYTECODE: &str = "application/vnd.rvenv.bytecode.v1.tar+gzip";
 /// The kind of a configuration that says nothing.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// What such a configuration has.
@@ -91,6 +93,8 @@ pub struct Descriptor {
     pub len: u64,
     /// The name of its file.
     pub title: Option<String>,
+    /// What else is said of it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A manifest.
@@ -173,6 +177,7 @@ impl Descriptor {
             digest,
             len,
             title: None,
+            annotations: BTreeMap::new(),
         }
     }
 }
@@ -240,14 +245,13 @@ impl Manifest {
 
 pub(super) fn written(descriptor: &Descriptor) -> DescriptorDto {
     let title = descriptor.title.clone();
+    let title = title.map(|title| (TITLE.to_owned(), title));
+    let annotations = descriptor.annotations.clone().into_iter();
     DescriptorDto {
         media_type: descriptor.kind.clone(),
         digest: format!("sha256:{}", descriptor.digest),
         size: descriptor.len,
-        annotations: title
-            .map(|title| (TITLE.to_owned(), title))
-            .into_iter()
-            .collect(),
+        annotations: annotations.chain(title).collect(),
     }
 }
 
@@ -265,6 +269,7 @@ fn read(mut dto: DescriptorDto) -> Result<Descriptor, ManifestError> {
         digest,
         len: dto.size,
         title: dto.annotations.remove(TITLE),
+        annotations: dto.annotations,
     })
 }
 

@@ -27,19 +27,23 @@ use crate::base::cache::Cache;
 use crate::base::fingerprint::Fingerprint;
 use crate::build::roles;
 use crate::fetch::FETCHED;
-use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
-use crate::python::{self, Request};
+use crate::python::bytecode::{Bytecode, Compiler};
 use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::{Catalogue, Member, Wheel, WheelError};
 
 mod bytecode_cache;
+mod bytecode_pack;
 mod entering;
+mod kept_bytecode;
 mod own_files;
+mod shared_bytecode;
 mod unpacked;
 
-use bytecode_cache::NewBytecode;
 pub use bytecode_cache::{BytecodeFailed, BytecodeLost, StoreAccess, compile};
+pub use bytecode_pack::PackFault;
+use bytecode_pack::PlannedBytecode;
 use own_files::OwnFiles;
+pub use shared_bytecode::{BytecodePack, NeededBytecode, NotEntered};
 use unpacked::{Files, Unpacked};
 
 /// The bytes of a plan's wheels, from the store or from the wheels themselves.
@@ -93,6 +97,9 @@ struct SourcePack<'a> {
 struct SourceBytecode<'a> {
     key: Digest,
     pack: OnceCell<Option<Pack<'a>>>,
+    planned: PlannedBytecode,
+    /// What was not compiled here.
+    foreign: OnceCell<Option<Pack<'a>>>,
     made: OnceCell<Result<BTreeMap<Digest, Vec<u8>>, BytecodeLost>>,
 }
 
@@ -108,12 +115,20 @@ impl<'a> Provision<'a> {
     #[must_use]
     pub fn new(store_access: StoreAccess<'a>, plan: &Plan, known: Known<'a>) -> Self {
         let of_role = |role| plan.inputs().iter().filter(move |input| input.role == role);
-        let bytecode = |wheel: &Input| {
-            let mut all = of_role(roles::BYTECODE);
-            let own = all.find(|input| input.path == wheel.path)?;
+        let keys = of_role(roles::BYTECODE).map(|input| (input.path.as_str(), input.digest));
+        let keys: BTreeMap<&str, Digest> = keys.collect();
+        let mut planned = if keys.is_empty() {
+            BTreeMap::new()
+        } else {
+            PlannedBytecode::of(plan)
+        };
+        let mut bytecode = |wheel: &Input| {
+            let path = wheel.path.as_str();
             Some(SourceBytecode {
-                key: own.digest,
+                key: *keys.get(path)?,
                 pack: OnceCell::new(),
+                planned: planned.remove(path).unwrap_or_default(),
+                foreign: OnceCell::new(),
                 made: OnceCell::new(),
             })
         };
@@ -159,8 +174,9 @@ impl<'a> Provision<'a> {
             let _noted = pack.as_ref().map(Pack::note_examined);
         }
         for source in &self.sources {
-            let bytecode = source.bytecode.as_ref().map(|bytecode| &bytecode.pack);
-            for pack in bytecode.into_iter().chain([&source.pack]) {
+            let bytecode = source.bytecode.as_ref();
+            let bytecode = bytecode.map(|own| [&own.pack, &own.foreign]);
+            for pack in bytecode.into_iter().flatten().chain([&source.pack]) {
                 if let Some(Some(pack)) = pack.get() {
                     let _noted = pack.note_examined();
                 }
@@ -240,41 +256,6 @@ impl<'a> Provision<'a> {
         Ok(true)
     }
 
-    /// Bytecode that is kept, or that this process compiled and could not keep.
-    fn kept_bytecode(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
-        let bytecode = source.bytecode.as_ref()?;
-        let made = self.known.bytecode.of(source.input.digest);
-        if let Some(bytes) = made.and_then(|made| made.bytes.get(&wanted.digest)) {
-            return Some(Fetched::Bytes(bytes.clone()));
-        }
-        let pack = || {
-            let pack = self.store.as_ref()?.pack(bytecode.key).ok()??;
-            Some(self.used(pack))
-        };
-        let pack = bytecode.pack.get_or_init(pack).as_ref()?;
-        pack.locate(wanted).ok()?
-    }
-
-    /// Compiles bytecode again that is no longer kept. Content that is in no wheel counts as
-    /// bytecode, if the plan has bytecode at all.
-    fn new_bytecode(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
-        let mut last = ContentError::Unknown(wanted.digest);
-        for source in &self.sources {
-            let Some(bytecode) = &source.bytecode else {
-                continue;
-            };
-            let made = || self.make(source, bytecode.key);
-            let files = bytecode.made.get_or_init(made).as_ref();
-            let files = files.map_err(|why| source.lost(why.clone()))?;
-            if let Some(bytes) = files.get(&wanted.digest) {
-                mend(bytecode.pack.get(), wanted.digest, bytes);
-                return Ok(bytes.clone());
-            }
-            last = source.lost(BytecodeLost::OtherPython);
-        }
-        Err(last)
-    }
-
     /// Content that neither the store nor a wheel has: a file of the target that is damaged, or
     /// else bytecode.
     fn last(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
@@ -282,35 +263,6 @@ impl<'a> Provision<'a> {
             Some(what) => Err(ContentError::Damaged { what }),
             None => self.new_bytecode(wanted),
         }
-    }
-
-    fn make(
-        &self,
-        source: &SourceWheel<'a>,
-        planned: Digest,
-    ) -> Result<BTreeMap<Digest, Vec<u8>>, BytecodeLost> {
-        let failed = |error: &dyn std::error::Error| BytecodeLost::Failed(chain(error));
-        let compiler = self.known.compiler.ok_or(BytecodeLost::NoCompiler)?;
-        let input = self.interpreter.as_ref().ok_or(BytecodeLost::OtherPython)?;
-        let request = Request::Path(input.path.clone().into());
-        let found = python::find(&request, compiler.around, compiler.control);
-        let interpreter = found.map_err(|error| failed(&error))?;
-        if key(source.input.digest, &interpreter) != Some(planned) {
-            return Err(BytecodeLost::OtherPython);
-        }
-        let opened = self.opened(source).map_err(|error| failed(&error))?;
-        let new = NewBytecode::of(planned, Arc::clone(&opened.wheel));
-        let new = new.map_err(|error| failed(&error))?;
-        let made = bytecode_cache::make(compiler, &interpreter, &[new]);
-        let made = made.map_err(|error| match error {
-            BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => BytecodeLost::Interrupted,
-            BytecodeFailed::Compile(_) | BytecodeFailed::Wheel(_) => failed(&error),
-        })?;
-        let files = made.iter().flat_map(|made| &made.files);
-        let bytes = files.map(|made| (made.digest, made.bytes.clone()));
-        let bytes = bytes.collect();
-        bytecode_cache::keep(self.store_access, self.umask, made);
-        Ok(bytes)
     }
 
     fn opened<'s>(&self, source: &'s SourceWheel<'a>) -> Result<&'s Opened, ContentError> {
@@ -372,7 +324,9 @@ impl<'a> Provision<'a> {
         };
         let bytecode = source.bytecode.as_ref();
         is_pack(source.input.digest, &source.pack)
-            && bytecode.is_none_or(|bytecode| is_pack(bytecode.key, &bytecode.pack))
+            && bytecode.is_none_or(|own| {
+                is_pack(own.key, &own.pack) || is_pack(own.foreign_name(), &own.foreign)
+            })
     }
 
     /// The wheels of the plan of which the store does not have all files.
@@ -522,6 +476,13 @@ impl ContentSource for Provision<'_> {
             return Ok(true);
         }
         found
+    }
+}
+
+impl SourceBytecode<'_> {
+    /// The name under which the store has what was not compiled here.
+    fn foreign_name(&self) -> Digest {
+        self.planned.name(self.key)
     }
 }
 

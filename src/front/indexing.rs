@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 
 use rvenv_journal::{Digest, Plan};
 
-use super::caller::Caller;
+use super::caller::{Caller, Compilation};
 use super::pulling::name_of;
-use super::pushing::{PushFailed, Pushed, PushedBlob, artifact_of};
+use super::pushing::{PushFailed, Pushed, PushedBlob};
 use super::saved_plan::WheelPlaces;
 use crate::artifact::index::{Index, IndexEntry, Named};
 use crate::artifact::manifest::{ENVIRONMENT, INDEX, MANIFEST, MANIFEST_OR_INDEX, Manifest};
@@ -78,6 +78,7 @@ impl Caller<'_> {
         sources: &[Source],
         to: &Reference,
         from: &WheelPlaces,
+        compilation: Compilation,
     ) -> Result<PushedIndex, PushFailed> {
         let transfer = self.transfer_into(to, from)?;
         let (mut all, mut parcels) = (Vec::new(), Vec::new());
@@ -85,7 +86,7 @@ impl Caller<'_> {
             let name = source.name();
             let (manifest, bytes, is_new) = match source {
                 Source::Plan { plan, .. } => {
-                    let (own, manifest) = artifact_of(plan)?;
+                    let (own, manifest) = self.artifact_of(plan, compilation)?;
                     parcels.extend(own);
                     let bytes = manifest.to_bytes();
                     (manifest, bytes, true)

@@ -20,10 +20,11 @@ use super::plan_note::interpreter_of;
 use super::saved_plan::WheelPlaces;
 use crate::artifact::index::Named;
 use crate::artifact::manifest::{
-    Descriptor, ENVIRONMENT, MANIFEST, MANIFEST_OR_INDEX, Manifest, ManifestError, NOTES, WHEEL,
-    WHEELS,
+    BYTECODE, Descriptor, ENVIRONMENT, MANIFEST, MANIFEST_OR_INDEX, Manifest, ManifestError, NOTES,
+    WHEEL, WHEELS,
 };
 use crate::base::regular_file;
+use crate::change::provision::NotEntered;
 use crate::fetch::{
     Asked, AskedError, FetchFailed, Fetched, Fetcher, Hashes, Reference, RegistryFailed,
     SettingsError, Transfer,
@@ -100,6 +101,16 @@ pub enum PullFailed {
         /// What is wrong with it.
         source: Box<PlanReadError>,
     },
+    /// Bytecode is not what the plan names.
+    #[error("the bytecode of `{}` in `{reference}` cannot be used", wheel.escape_debug())]
+    Bytecode {
+        /// What was read.
+        reference: Reference,
+        /// The name of the wheel.
+        wheel: String,
+        /// What is wrong with it.
+        source: Box<NotEntered>,
+    },
     /// A file that was fetched cannot be read.
     #[error("cannot read `{}`", crate::python::shown(path))]
     Read {
@@ -134,6 +145,8 @@ pub struct Pulled {
     pub manifest: Digest,
     /// How it was chosen, if an index lists it.
     pub chosen: Option<Chosen>,
+    /// The blobs with its bytecode.
+    pub(super) bytecode: Vec<Descriptor>,
 }
 
 /// The wheels that a registry has.
@@ -211,6 +224,7 @@ impl Caller<'_> {
             plan,
             manifest: digest,
             chosen,
+            bytecode: manifest.of_kind(BYTECODE).cloned().collect(),
         })
     }
 

@@ -13,10 +13,10 @@ use std::io;
 use std::path::PathBuf;
 
 use rvenv_journal::fs::FsError;
-use rvenv_journal::{Digest, Plan, Publication};
+use rvenv_journal::{ContentError, Digest, Plan, Publication};
 use thiserror::Error;
 
-use super::caller::Caller;
+use super::caller::{Caller, Compilation};
 use super::plan_note::{demands_of, interpreter_of, wheels_of};
 use super::saved_plan::WheelPlaces;
 use crate::artifact::demands::{Demands, PYTHON};
@@ -58,6 +58,9 @@ pub enum PushFailed {
     /// The cache cannot be used.
     #[error(transparent)]
     NotUsed(#[from] NotUsed),
+    /// Bytecode is neither in the cache nor compiled.
+    #[error("there is no bytecode to push")]
+    Bytecode(#[source] ContentError),
     /// A wheel cannot be read.
     #[error("cannot read the wheel `{}`", crate::python::shown(path))]
     Wheel {
@@ -146,7 +149,8 @@ impl PushedBlob {
 }
 
 impl Caller<'_> {
-    /// Pushes a plan whose wheels are files, as [`Caller::find_wheels`] finds them.
+    /// Pushes a plan whose wheels are files, as [`Caller::find_wheels`] finds them. Its bytecode
+    /// comes from the cache, and is compiled again if an interpreter may be started.
     ///
     /// # Errors
     /// See [`PushFailed`].
@@ -158,8 +162,9 @@ impl Caller<'_> {
         plan: &Plan,
         to: &Reference,
         from: &WheelPlaces,
+        compilation: Compilation,
     ) -> Result<Pushed, PushFailed> {
-        let (parcels, manifest) = artifact_of(plan)?;
+        let (parcels, manifest) = self.artifact_of(plan, compilation)?;
         self.push(&parcels, &manifest, to, from)
     }
 
@@ -238,6 +243,21 @@ impl Caller<'_> {
         Ok(Transfer::into(settings, &to.repository))
     }
 
+    /// What a plan puts into a registry: the files, and the manifest that names them.
+    pub(super) fn artifact_of(
+        &self,
+        plan: &Plan,
+        compilation: Compilation,
+    ) -> Result<(Vec<Parcel>, Manifest), PushFailed> {
+        let (mut parcels, mut manifest) = artifact_of(plan)?;
+        let layers = self.bytecode_layers(plan, compilation);
+        for (layer, parcel) in layers.map_err(PushFailed::Bytecode)? {
+            manifest.layers.push(layer);
+            parcels.push(parcel);
+        }
+        Ok((parcels, manifest))
+    }
+
     /// The settings for a registry: credentials, proxies and certificates.
     pub(super) fn registry_settings(&self, from: &WheelPlaces) -> Result<Settings, SettingsError> {
         let options = FetchOptions {
@@ -248,8 +268,8 @@ impl Caller<'_> {
     }
 }
 
-/// What a plan puts into a registry: the files, and the manifest that names them.
-pub(super) fn artifact_of(plan: &Plan) -> Result<(Vec<Parcel>, Manifest), PushFailed> {
+/// The same without bytecode.
+fn artifact_of(plan: &Plan) -> Result<(Vec<Parcel>, Manifest), PushFailed> {
     if plan.publication() != Publication::Put {
         return Err(PushFailed::OfExisting(plan.target().to_owned()));
     }

@@ -121,11 +121,13 @@ impl Caller<'_> {
             Some(_) | None => self.interpreter(plan, env_dir)?,
         };
         let clear = plan.publication() != Publication::Put;
+        let names = self.foreign_names(plan);
         let context = |env_dir: &str, options| {
             let mut context = self.context(env_dir, interpreter.clone(), note.options(clear))?;
             context.options = options;
             context.supplies = note.supplies(plan);
-            self.compile(&mut context).map_err(RequestFailed::from)?;
+            let compiled = self.compile_or_take(&mut context, &names);
+            compiled.map_err(RequestFailed::from)?;
             Ok::<_, RebuildFailed>(context)
         };
         let own = context(plan.target(), note.options(clear))?;

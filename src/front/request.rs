@@ -557,6 +557,15 @@ impl Caller<'_> {
 
     /// Compiles bytecode for what will be planned, if it is wanted.
     pub(super) fn compile(&self, context: &mut Context) -> Result<(), BytecodeFailed> {
+        self.compile_or_take(context, &BTreeMap::new())
+    }
+
+    /// As [`Caller::compile`], but takes what is kept under the names that a plan vouches for.
+    pub(super) fn compile_or_take(
+        &self,
+        context: &mut Context,
+        names: &BTreeMap<Digest, Digest>,
+    ) -> Result<(), BytecodeFailed> {
         if !context.options.compile_bytecode {
             return Ok(());
         }
@@ -565,7 +574,9 @@ impl Caller<'_> {
             cache: self.host.cache.as_ref(),
         };
         self.listener.phase(Phase::Compiling);
-        self.with_control(|control| provision::compile(kept_at, &self.compiler(control), context))
+        self.with_control(|control| {
+            provision::compile(kept_at, &self.compiler(control), context, names)
+        })
     }
 }
 

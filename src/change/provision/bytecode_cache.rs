@@ -35,7 +35,7 @@ const FORMAT: u32 = 1;
 /// How much text of sources may be in memory at once, unless one wheel has more.
 const TEXT_BYTES_MAX: usize = 16 << 20;
 /// The same limit as for the entries of a wheel.
-const INDEX_BYTES_MAX: u64 = 32 << 20;
+pub(super) const INDEX_BYTES_MAX: u64 = 32 << 20;
 
 /// Why there is no bytecode.
 #[derive(Debug, Error)]
@@ -82,8 +82,8 @@ impl<'a> StoreAccess<'a> {
     }
 }
 
-/// Gives a context the bytecode of the wheels that it will plan: what is kept, else what is
-/// compiled now.
+/// Gives a context the bytecode of the wheels that it will plan: what is kept, also under other
+/// names that a plan vouches for, by wheel; else what is compiled now.
 ///
 /// # Errors
 /// See [`BytecodeFailed`]; a store that cannot be used is no error.
@@ -94,6 +94,7 @@ pub fn compile(
     store_access: StoreAccess<'_>,
     compiler: &Compiler<'_>,
     context: &mut Context,
+    names: &BTreeMap<Digest, Digest>,
 ) -> Result<(), BytecodeFailed> {
     let interpreter = &context.interpreter;
     let mut bytecode = Bytecode::default();
@@ -111,7 +112,9 @@ pub fn compile(
         let key = key(wheel.digest(), interpreter).ok_or_else(|| CompileFailed::NoCache {
             python: interpreter.executable.clone(),
         })?;
-        if let Some(files) = recall(store_access.cache, key) {
+        let recall = |name| recall(store_access.cache, name);
+        let other = || names.get(&wheel.digest()).copied();
+        if let Some(files) = recall(key).or_else(|| recall(other()?)) {
             let bytes = BTreeMap::new();
             bytecode.add(wheel.digest(), Compiled { key, files, bytes });
             continue;
@@ -249,7 +252,7 @@ fn enter(store_access: StoreAccess<'_>, umask: u32, made: &[Made]) -> Vec<bool> 
     has_all.collect()
 }
 
-fn memo(cache: Option<&Cache>, key: Digest) -> Option<CachedAnswer> {
+pub(super) fn memo(cache: Option<&Cache>, key: Digest) -> Option<CachedAnswer> {
     Some(CachedAnswer::about(
         Path::new(&key.to_string()),
         "bytecode",
@@ -257,7 +260,11 @@ fn memo(cache: Option<&Cache>, key: Digest) -> Option<CachedAnswer> {
     ))
 }
 
-fn recall(cache: Option<&Cache>, key: Digest) -> Option<BTreeMap<String, (Digest, u64)>> {
+/// The files that are kept under a name.
+pub(super) fn recall(
+    cache: Option<&Cache>,
+    key: Digest,
+) -> Option<BTreeMap<String, (Digest, u64)>> {
     read_index(key, &memo(cache, key)?.read(INDEX_BYTES_MAX)?)
 }
 
@@ -277,7 +284,7 @@ struct Index<'a> {
 #[derive(Serialize, Deserialize)]
 struct Row<'a>(#[serde(borrow)] Cow<'a, str>, Cow<'a, str>, u64);
 
-fn write_index(key: Digest, files: &BTreeMap<String, (Digest, u64)>) -> Vec<u8> {
+pub(super) fn write_index(key: Digest, files: &BTreeMap<String, (Digest, u64)>) -> Vec<u8> {
     let row = |(name, (digest, len)): (&String, &(Digest, u64))| {
         Row(name.clone().into(), digest.to_string().into(), *len)
     };
@@ -291,7 +298,7 @@ fn write_index(key: Digest, files: &BTreeMap<String, (Digest, u64)>) -> Vec<u8> 
     serde_json::to_vec(&index).expect("strings and numbers serialize")
 }
 
-fn read_index(key: Digest, bytes: &[u8]) -> Option<BTreeMap<String, (Digest, u64)>> {
+pub(super) fn read_index(key: Digest, bytes: &[u8]) -> Option<BTreeMap<String, (Digest, u64)>> {
     let index: Index<'_> = serde_json::from_slice(bytes).ok()?;
     let is_intact = index.format == FORMAT
         && index.pack == key.to_string()

@@ -15,6 +15,7 @@
 mod artifacts;
 mod attachments;
 mod breaks;
+mod bytecode;
 mod company;
 #[cfg(target_os = "linux")]
 mod hosts;

@@ -93,6 +93,10 @@ pub(crate) fn of_push(failed: PushFailed, terminated: bool) -> CliError {
             .hint("make the plan again with `rvenv plan -o FILE`, and push that"),
         PushFailed::Twice { .. } => CliError::of(Code::UnsuitedPlan, &failed)
             .hint("leave one of them out, or push it under a tag of its own"),
+        PushFailed::Bytecode(_) => CliError::of(Code::UnsuitedPlan, &failed).hint(
+            "let the interpreter of the plan compile it with `--compile-bytecode`, or make the \
+             plan again",
+        ),
         PushFailed::NoWheels => CliError::of(Code::NoWheel, &failed)
             .hint("the cache keeps wheels that were fetched, as by `rvenv sync`"),
         PushFailed::NoCache => CliError::of(Code::NoCache, &failed)
@@ -130,6 +134,7 @@ pub(crate) fn of_pull(failed: &PullFailed, terminated: bool) -> CliError {
                 .hint("push the index again: the registry lacks a part of it")
         }
         PullFailed::Manifest { .. }
+        | PullFailed::Bytecode { .. }
         | PullFailed::Interpreter { .. }
         | PullFailed::Plan { .. }
         | PullFailed::Asked(_) => CliError::of(Code::BadPlanFile, failed)

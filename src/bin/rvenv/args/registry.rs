@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{INTERPRETER, IndexArgs, OUTPUT, PUBLICATION, PlacesArgs};
+use super::shared::{INTERPRETER, IndexArgs, OUTPUT, PACKAGES, PUBLICATION, PlacesArgs};
 
 // Which environment of an index.
 #[derive(Debug, Args)]
@@ -32,6 +32,10 @@ pub(crate) struct PushArgs {
     /// a tag, only the digest names it
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
+
+    /// Let the interpreter of the plan compile bytecode that the cache no longer has
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
 
     #[command(flatten)]
     pub(crate) places: PlacesArgs,

@@ -106,13 +106,15 @@ impl Session<'_> {
         });
         let pulled = pulled.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
         let expected = Expected {
-            plan: pulled.plan,
+            plan: pulled.plan.clone(),
             there: named.at(pulled.manifest),
-            index: pulled.chosen.map(|chosen| chosen.index),
+            index: pulled.chosen.as_ref().map(|chosen| chosen.index),
         };
         if expected.plan.target() == path {
             return Ok(expected);
         }
+        let taken = self.with_caller(|caller| caller.pull_bytecode(&pulled, named, &from));
+        taken.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
         from.sources.from.push(named.repository.to_string());
         let found = self.with_caller(|caller| {
             caller.check_interpreter(&expected.plan)?;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::environment::{self, Checker, Fit, Outcome};
-use rvenv::fetch::is_reference;
+use rvenv::fetch::{Reference, is_reference};
+use rvenv::pulling::Pulled;
 use rvenv::render::escape;
 use rvenv::saved_plan::{Need, WheelPlaces};
 use rvenv_journal::{Digest, Parents, Plan, Publication, Retention, Target};
@@ -79,10 +80,7 @@ impl Session<'_> {
             if let Some(python) = python {
                 return Err(not_an_index(&escape(&given), python));
             }
-            return Ok(Read {
-                plan: self.saved_plan(plan_file)?,
-                names: Vec::new(),
-            });
+            return self.saved_plan(plan_file).map(Read::File);
         }
         let reference = reference(&given)?;
         let pulled = self.with_caller(|caller| caller.pull_plan(&reference, from, python));
@@ -90,11 +88,19 @@ impl Session<'_> {
         let chosen = pulled.chosen.as_ref();
         self.tell_found(&reference, pulled.manifest, chosen, python)?;
         from.sources.from.push(reference.repository.to_string());
-        let index = chosen.map(|chosen| chosen.index);
-        Ok(Read {
-            plan: pulled.plan,
-            names: [pulled.manifest].into_iter().chain(index).collect(),
+        Ok(Read::Registry {
+            reference,
+            pulled: Box::new(pulled),
         })
+    }
+
+    /// Takes the bytecode of a plan out of the registry, as far as the store does not have it.
+    pub(super) fn take_bytecode(&self, read: &Read, from: &WheelPlaces) -> Result<(), CliError> {
+        let Read::Registry { reference, pulled } = read else {
+            return Ok(());
+        };
+        let taken = self.with_caller(|caller| caller.pull_bytecode(pulled, reference, from));
+        taken.map_err(|failed| of_pull(&failed, self.signals.terminated()))
     }
 
     /// Shows a plan, and reports whether it could be applied now.
@@ -132,7 +138,7 @@ impl Session<'_> {
     /// The plan with its interpreter checked and its wheels found on this machine, or in their
     /// place; for another path it is made again.
     fn suited(&self, args: &ApplyArgs, read: &Read, from: &WheelPlaces) -> Result<Plan, CliError> {
-        let (planned, is_deployed) = (&read.plan, read.is_deployed());
+        let (planned, is_deployed) = (read.plan(), read.is_deployed());
         let at = args.at.as_ref().or(args.dir.as_ref());
         let env_dir = at.map(|at| self.world.env_dir(at)).transpose()?;
         let env_dir = env_dir.filter(|at| at != planned.target());
@@ -140,10 +146,10 @@ impl Session<'_> {
             Some(_) => Need::Files,
             None => Need::Members,
         };
-        let found = self.with_caller(|caller| {
-            caller.check_interpreter(planned)?;
-            caller.find_wheels(planned, from, need)
-        });
+        let checked = self.with_caller(|caller| caller.check_interpreter(planned));
+        checked.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
+        self.take_bytecode(read, from)?;
+        let found = self.with_caller(|caller| caller.find_wheels(planned, from, need));
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
         let plan = match env_dir {
             Some(env_dir) => self.made_again(args, &plan, &env_dir, is_deployed)?,
@@ -185,31 +191,51 @@ impl Session<'_> {
 }
 
 /// A plan that was read.
-pub(super) struct Read {
-    pub(super) plan: Plan,
-    /// The digests of the manifest that names it, and of the index that lists this, if a registry
-    /// has them.
-    names: Vec<Digest>,
+pub(super) enum Read {
+    File(Plan),
+    Registry {
+        reference: Reference,
+        pulled: Box<Pulled>,
+    },
 }
 
 impl Read {
+    pub(super) fn plan(&self) -> &Plan {
+        match self {
+            Self::File(plan) => plan,
+            Self::Registry { pulled, .. } => &pulled.plan,
+        }
+    }
+
     /// Whether it comes from a registry.
     fn is_deployed(&self) -> bool {
-        !self.names.is_empty()
+        matches!(self, Self::Registry { .. })
+    }
+
+    /// Whether it, its manifest or the index that lists this has a digest.
+    fn has(&self, digest: Digest) -> bool {
+        let is_named = match self {
+            Self::File(_) => false,
+            Self::Registry { pulled, .. } => {
+                let index = pulled.chosen.as_ref().map(|chosen| chosen.index);
+                pulled.manifest == digest || index == Some(digest)
+            }
+        };
+        is_named || self.plan().digest() == digest
     }
 }
 
-fn check_digest(Read { plan, names }: &Read, pinned: &str) -> Result<(), CliError> {
+fn check_digest(read: &Read, pinned: &str) -> Result<(), CliError> {
     let digits = pinned.strip_prefix("sha256:").unwrap_or(pinned);
     let digest = Digest::parse(digits)
         .map_err(|error| CliError::new(Code::Usage, escape(&error.to_string())))
         .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
-    if plan.digest() == digest || names.contains(&digest) {
+    if read.has(digest) {
         return Ok(());
     }
     let what = format!(
         "the plan has the digest {}, not the one that `--digest` names",
-        plan.digest()
+        read.plan().digest()
     );
     Err(CliError::new(Code::PlanDigest, what).hint("review the plan again before you apply it"))
 }

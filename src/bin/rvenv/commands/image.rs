@@ -99,7 +99,9 @@ impl Session<'_> {
             }
             self.to_push(&args.source, &from)?
         } else {
-            self.read_plan(&args.source, &args.choice, &mut from)?.plan
+            let read = self.read_plan(&args.source, &args.choice, &mut from)?;
+            self.take_bytecode(&read, &from)?;
+            read.plan().clone()
         };
         let found = self.with_caller(|caller| caller.find_wheels(&plan, &from, Need::Files));
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use rvenv::artifact::index::IndexEntry;
+use rvenv::caller::Compilation;
 use rvenv::fetch::{Reference, Sending, is_reference};
 use rvenv::indexing::{PushedIndex, Source};
 use rvenv::pushing::{Pushed, PushedBlob};
@@ -85,9 +86,11 @@ impl Session<'_> {
         let from = places(&args.places, Some(&args.index));
         let sources = args.sources.iter().map(|given| self.source(given, &from));
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
+        let compilation = Compilation::of(args.compile_bytecode);
         let there = match sources.as_slice() {
             [Source::Plan { plan, .. }] => {
-                let pushed = self.with_caller(|caller| caller.push_plan(plan, &to, &from));
+                let pushed =
+                    self.with_caller(|caller| caller.push_plan(plan, &to, &from, compilation));
                 let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
                 let there = self.tell_pushed(&to, &pushed, What::Plan(plan))?;
                 if args.sbom {
@@ -101,7 +104,8 @@ impl Session<'_> {
                 self.tell_pushed(&to, &pushed, What::There)?
             }
             several => {
-                let pushed = self.with_caller(|caller| caller.push_index(several, &to, &from));
+                let pushed =
+                    self.with_caller(|caller| caller.push_index(several, &to, &from, compilation));
                 let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
                 let what = What::Index(&pushed.entries);
                 let there = self.tell_pushed(&to, &pushed.pushed, what)?;

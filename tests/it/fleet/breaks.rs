@@ -61,6 +61,39 @@ fn a_registry_that_is_killed_while_it_sends_goes_on_where_it_broke() {
     assert_eq!(end, len, "{of_it:?}");
 }
 
+/// Kills the registry between two pieces of a large wheel, and starts it again at once.
+#[test]
+fn a_registry_that_is_killed_during_an_upload_gets_only_what_it_lacks() {
+    let (Some(ground), Some(killed)) = (ground(), registry_of(Setup::default())) else {
+        return;
+    };
+    let digest = enlarge(&ground.bench, "alpha", 17);
+    let (address, storage) = (killed.address, killed.storage.clone());
+    let (killed, pieces) = (Mutex::new(killed), AtomicUsize::new(0));
+    let proxy = Proxy::refusing(address, move |line| {
+        let is_second = line.starts_with("PATCH ") && pieces.fetch_add(1, Ordering::SeqCst) == 1;
+        if is_second {
+            let mut registry = killed.lock().unwrap();
+            registry.kill();
+            registry.start_again();
+        }
+        is_second
+    });
+    ground.plan("p.json", &[("alpha", "1.0")]);
+    let there = ground.push("p.json", &proxy.oci("team/web:v1"));
+    let digits = digest.to_string();
+    let file = storage.join(format!(
+        "docker/registry/v2/blobs/sha256/{}/{digits}/data",
+        &digits[..2]
+    ));
+    let len = fs::metadata(file).unwrap().len();
+    let seen = proxy.seen();
+    let of_it = seen.iter().filter(|one| one.sent > 1 << 20);
+    let sent: usize = of_it.map(|one| one.sent).sum();
+    assert_eq!(sent as u64, len, "{seen:?}");
+    ground.there(&["apply", "--no-index", &there]).ok();
+}
+
 /// The disk of the registry is a filesystem of two MiB in memory.
 #[test]
 fn a_registry_whose_disk_is_full_keeps_its_tags_and_takes_the_rest_later() {

@@ -1,18 +1,20 @@
 //! A registry as companies have them: with TLS and an authority of their own, with users, behind a
 //! proxy, with a mirror for each region, and with garbage collection.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::artifacts::{MANIFEST, TWO, ground};
 use crate::machine::{Ended, ended};
-use crate::registry::{Pass, Proxy, Registry, Setup, head_of, registry_of, registry_with};
+use crate::registry::{Answer, Pass, Proxy, Registry, Setup, head_of, registry_of, registry_with};
+use crate::server::{Server, empty, serve};
 
 /// The user `user` with the password `s3cret`, as `htpasswd -B` writes it.
 const USERS: &str = "user:$2b$04$abcdefghijklmnopqrstuuLZYjhNQAOdpbzt4WxWlUHjv1wsyH5DG\n";
@@ -195,6 +197,74 @@ fn a_registry_with_an_authority_and_users_of_its_own_behind_a_proxy_that_asks_wh
         assert!(head.starts_with(&line), "{head}");
         assert!(!head.contains(login), "{head}");
     }
+}
+
+/// A server of tokens, of which the first lasts for a few requests, and a registry that wants one.
+#[test]
+fn a_token_that_expires_during_a_push_is_fetched_again_and_shown_nowhere() {
+    let Some(ground) = ground() else { return };
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&given);
+    let tokens = Server::new(move |seen, stream| {
+        let is_mine = seen.header("authorization") == Some("Basic dXNlcjpzM2NyZXQ=");
+        let is_push = seen.path.contains("repository%3Ateam%2Fweb%3Apull%2Cpush");
+        let is_pull = seen.path.contains("repository%3Ateam%2Fweb%3Apull");
+        if !is_mine || !(is_push || is_pull) {
+            return empty(stream, "401 Unauthorized");
+        }
+        let nth = counted.fetch_add(1, Ordering::SeqCst);
+        let right = if is_push { "push" } else { "pull" };
+        let token = format!(r#"{{"token": "t0k3n-{right}-{nth}"}}"#);
+        serve(seen, stream, token.as_bytes())
+    });
+    let realm = tokens.url("/token");
+    let uses: Mutex<BTreeMap<String, usize>> = Mutex::default();
+    let proxy = Proxy::guarded(ground.registry.address, move |passed| {
+        let token = passed.header("authorization").unwrap_or_default();
+        let mut uses = uses.lock().unwrap();
+        let count = uses.entry(token.to_owned()).or_default();
+        *count += 1;
+        let may_write = token.starts_with("Bearer t0k3n-push-");
+        let may_read = may_write || token.starts_with("Bearer t0k3n-pull-");
+        let is_right = if passed.line.starts_with("GET ") {
+            may_read
+        } else {
+            may_write
+        };
+        let is_first = token.ends_with("-0");
+        if is_right && (*count <= 5 || !is_first) {
+            return None;
+        }
+        let bearer = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"r\"\r\n");
+        Some(Pass::Other(Answer::new("401 Unauthorized", &bearer, b"")))
+    });
+    let tag = proxy.oci("team/web:v1");
+    ground.plan("p.json", TWO);
+    let dir = ground.bench.scratch.path("docker");
+    fs::create_dir(&dir).unwrap();
+    let auth = r#"{"auth": "dXNlcjpzM2NyZXQ="}"#;
+    let docker = format!(r#"{{"auths": {{"{}": {auth}}}}}"#, proxy.address);
+    fs::write(dir.join("config.json"), docker).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = ground.there_command(words);
+        ended(command.env("DOCKER_CONFIG", &dir))
+    };
+    let pushed = run(&["push", "-v", "p.json", &tag]);
+    let there = pushed.stdout.trim().to_owned();
+    let applied = run(&["apply", "-v", "--no-index", &there]);
+    for done in [pushed, applied] {
+        let said = format!("{}{}", done.stdout, done.stderr);
+        done.ok();
+        for secret in ["t0k3n", "s3cret", "dXNlcjpzM2NyZXQ"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+    }
+    // Two for the push; one each for the manifest, for the plan and for the wheels.
+    assert_eq!(given.load(Ordering::SeqCst), 5);
+    // Without the credentials, the server of tokens is named.
+    let said = ground.there(&["apply", "--no-index", &tag]).failed(1);
+    assert!(said.contains("/token"), "{said}");
+    assert!(said.contains("`docker login HOST`"), "{said}");
 }
 
 #[test]

@@ -376,10 +376,12 @@ pub(crate) struct Proxy {
 
 /// What decides about requests and answers.
 struct Rules {
-    is_refused: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    guard: Box<Guard>,
     tamper: Box<Tamper>,
 }
 
+/// What is done with a request that the registry does not see.
+type Guard = dyn Fn(&Passed) -> Option<Pass> + Send + Sync;
 /// What decides about an answer.
 type Tamper = dyn Fn(&Passed, &Answer) -> Pass + Send + Sync;
 
@@ -392,7 +394,7 @@ impl Proxy {
         Self::with(
             to,
             Rules {
-                is_refused: Box::new(|_| false),
+                guard: Box::new(|_| None),
                 tamper: Box::new(tamper),
             },
         )
@@ -404,10 +406,20 @@ impl Proxy {
         to: SocketAddr,
         is_refused: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Self {
+        Self::guarded(to, move |passed| {
+            is_refused(&passed.line).then_some(Pass::Broken)
+        })
+    }
+
+    /// A proxy that answers some requests itself, before the registry sees anything of them.
+    pub(crate) fn guarded(
+        to: SocketAddr,
+        guard: impl Fn(&Passed) -> Option<Pass> + Send + Sync + 'static,
+    ) -> Self {
         Self::with(
             to,
             Rules {
-                is_refused: Box::new(is_refused),
+                guard: Box::new(guard),
                 tamper: Box::new(|_, _| Pass::On),
             },
         )
@@ -473,25 +485,29 @@ fn passed(
     rules: &Rules,
 ) -> io::Result<()> {
     let (head, sent) = read(stream, false, false)?;
-    if (rules.is_refused)(head.lines().next().unwrap_or_default()) {
-        return Ok(());
-    }
     let lines = head.lines().filter(|line| {
         let is_of_connection = line.to_ascii_lowercase().starts_with("connection:");
         !is_of_connection
     });
     let lines: Vec<&str> = lines.collect();
     let for_upstream = lines.join("\r\n") + "\r\nConnection: close\r\n";
-    // A registry that was killed answers nothing.
-    let answer = pass(to, &for_upstream, &sent)?;
     let mut one = Passed {
         line: lines.first().copied().unwrap_or_default().to_owned(),
-        head,
+        head: head.clone(),
         sent: sent.len(),
-        status: answer.status,
+        status: 0,
         received: 0,
     };
-    let done = (rules.tamper)(&one, &answer);
+    let (done, answer) = match (rules.guard)(&one) {
+        Some(Pass::Broken) => return Ok(()),
+        Some(done) => (done, Answer::new("200 OK", "", b"")),
+        None => {
+            // A registry that was killed answers nothing.
+            let answer = pass(to, &for_upstream, &sent)?;
+            one.status = answer.status;
+            ((rules.tamper)(&one, &answer), answer)
+        }
+    };
     let (head, body) = match &done {
         Pass::On => (whole(&answer), &answer.body[..]),
         Pass::Broken => (String::new(), &[][..]),

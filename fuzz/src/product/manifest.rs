@@ -2,10 +2,13 @@
 
 use rvenv::artifact::demands::Demands;
 use rvenv::artifact::index::{Index, IndexEntry, Named};
+use rvenv::artifact::referrer::{Listed, Referrers};
 use rvenv::fetch::Reference;
+use rvenv_journal::Digest;
 
 /// A manifest or an index is refused, or is the same when it is written and read again; what is
-/// demanded of a machine too. A reference that is accepted is shown as it was typed.
+/// demanded of a machine too. A reference that is accepted is shown as it was typed. A list of what
+/// refers to a manifest keeps its entries when one is added.
 pub fn manifest_read(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"oci") {
         let Ok(text) = std::str::from_utf8(bytes) else {
@@ -19,8 +22,9 @@ pub fn manifest_read(bytes: &[u8]) -> bool {
         assert!(!shown.contains(char::is_control), "{shown:?}");
         return true;
     }
+    let is_list = Referrers::from_bytes(bytes).map(keeps_entries).is_ok();
     let Ok(named) = Named::from_bytes(bytes) else {
-        return false;
+        return is_list;
     };
     let written = text(&named);
     let again = Named::from_bytes(&written).expect("what is written is read");
@@ -37,6 +41,21 @@ pub fn manifest_read(bytes: &[u8]) -> bool {
         Named::Index(index) => index_is_a_set(&index),
     }
     true
+}
+
+fn keeps_entries(list: Referrers) {
+    let again = Referrers::from_bytes(&list.to_bytes()).expect("what is written is read");
+    assert_eq!(again, list, "it is the same when it is read again");
+    let before: Vec<Listed> = list.listed().collect();
+    let one = Listed {
+        kind: "application/x".to_owned(),
+        digest: Digest::of(b"one"),
+        len: 3,
+        annotations: std::collections::BTreeMap::new(),
+    };
+    let mut after: Vec<Listed> = list.with(&one).listed().collect();
+    assert_eq!(after.pop(), Some(one), "it has the entry that was added");
+    assert_eq!(after, before, "every other entry stays");
 }
 
 fn text(named: &Named) -> Vec<u8> {

@@ -25,6 +25,7 @@ mod kills;
 mod layouts;
 mod places;
 mod pushes;
+mod tools;
 
 #[cfg(target_os = "linux")]
 use std::process::Command;

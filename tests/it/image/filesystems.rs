@@ -43,6 +43,14 @@ fn a_filesystem_is_the_environment_where_it_is_mounted() {
                 .current_dir(scratch.path("")),
         );
         compare(&published, &look(&target), Sameness::Alike).unwrap();
+        // 1980-01-01: a time of this run would make another image of each.
+        for (path, entry) in look(&target).unwrap() {
+            let is_file = entry.mode & 0o170_000 == 0o100_000;
+            assert!(
+                is_file || entry.mtime == (315_532_800, 0),
+                "{path:?} {entry:?}"
+            );
+        }
         let code = "import alpha, beta, sys; print(sys.prefix)";
         let said = scratch.run(&target.join("bin/python"), &["-c", code]).ok();
         assert_eq!(Path::new(said.trim()), target, "{form}");

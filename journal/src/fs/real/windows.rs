@@ -44,7 +44,7 @@ const RANDOM_LEN: usize = 12;
 const ITSELF: u32 = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
 
 /// The operating system's disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RealFs;
 
 /// An open directory; the handle keeps another directory from taking its place unnoticed.

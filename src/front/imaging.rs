@@ -45,7 +45,7 @@ use thiserror::Error;
 
 use self::bytes::Bytes;
 use self::place::Place;
-use super::caller::Caller;
+use super::caller::{Caller, Compilation};
 use super::plan_note::{interpreter_of, wheels_of};
 use crate::artifact::image::{WrittenLayer, architecture};
 use crate::artifact::layers::{BASE_LAYERS_MAX, Tree};
@@ -91,6 +91,8 @@ pub struct ImageRequest {
     pub replace: Replace,
     /// A layout with an image to put the environment on; `PATH`, or `PATH:TAG`.
     pub base: Option<PathBuf>,
+    /// Whether the interpreter of the plan may be started to compile what the store no longer has.
+    pub compilation: Compilation,
 }
 
 /// An image that was made.
@@ -259,12 +261,13 @@ impl Caller<'_> {
         let wheels = Catalogue::new(self.host.cache.as_ref());
         self.with_control(|control| {
             let compiler = self.compiler(control);
+            let may_compile = request.compilation == Compilation::Allowed;
             let known = Known {
                 witnesses: &[],
                 wheels: &wheels,
                 bytecode: &Bytecode::default(),
                 checked: &CheckedFiles::default(),
-                compiler: Some(&compiler),
+                compiler: may_compile.then_some(&compiler),
             };
             let mut inputs = plan.inputs().iter();
             let has_bytecode = inputs.any(|input| input.role == roles::BYTECODE);

@@ -175,6 +175,23 @@ fn the_same_plan_has_the_same_image_on_two_machines() {
 }
 
 #[test]
+fn bytecode_is_in_an_image_and_compiled_only_where_that_is_allowed() {
+    let Some(ground) = ground() else { return };
+    ground.plan_with("p.json", TWO, &["--compile-bytecode"]);
+    let first = ground.image(&["p.json", "-o", "img"]);
+    ground.plan("q.json", TWO);
+    let without = ground.image(&["q.json", "-o", "without"]);
+    assert!(first["size"].as_u64() > without["size"].as_u64());
+    ground.rvenv(&["cache", "clear"]).ok();
+    let words = ["image", "p.json", "-o", "again"];
+    let said = ground.rvenv(&words).failed(1);
+    assert!(said.contains("compile-failed"), "{said}");
+    assert!(said.contains("--compile-bytecode"), "{said}");
+    let again = ground.image(&["p.json", "-o", "again", "--compile-bytecode"]);
+    assert_eq!(first["sha256"], again["sha256"]);
+}
+
+#[test]
 fn a_changed_wheel_changes_its_layer_and_the_last_one() {
     let Some(ground) = ground() else { return };
     let layers = |file: &str, releases: &[(&str, &str)]| {

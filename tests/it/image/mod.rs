@@ -46,13 +46,19 @@ impl Ground {
 
     /// Plans these releases at `E`.
     fn plan(&self, file: &str, releases: &[(&str, &str)]) -> Plan {
+        self.plan_with(file, releases, &[])
+    }
+
+    /// The same with more words.
+    fn plan_with(&self, file: &str, releases: &[(&str, &str)], more: &[&str]) -> Plan {
         let lock = self.bench.lock("a", releases);
         let python = self.bench.python.to_str().unwrap();
         let house = self.bench.house.to_str().unwrap();
         let words = ["plan", "E", "-o", file, "-p", python, "--without-pip"];
         let places = ["--no-index", "--wheelhouse", house];
         let lock = ["-r", lock.to_str().unwrap()];
-        self.rvenv(&[&words[..], &places, &lock].concat()).ok();
+        self.rvenv(&[&words[..], &places, &lock, more].concat())
+            .ok();
         Plan::from_json(&fs::read(self.bench.scratch.path(file)).unwrap()).unwrap()
     }
 

@@ -5,6 +5,8 @@
 use std::io::ErrorKind;
 
 use rvenv::imaging::{BaseFault, ImageFailed};
+use rvenv::provision::BytecodeLost;
+use rvenv_journal::ContentError;
 
 use super::{CliError, Code, State, interruption};
 
@@ -14,7 +16,12 @@ pub(crate) fn of_image(failed: &ImageFailed, terminated: bool) -> CliError {
         ImageFailed::OfExisting(_) | ImageFailed::OtherSystem(_) | ImageFailed::Whiteout(_) => {
             Code::UnsuitedPlan
         }
-        ImageFailed::Content { .. } => Code::Content,
+        ImageFailed::Content { source, .. } => match lost_bytecode(source) {
+            Some(BytecodeLost::Interrupted) => interruption(terminated),
+            Some(BytecodeLost::OtherPython) => Code::StalePlan,
+            Some(BytecodeLost::NoCompiler | BytecodeLost::Failed(_)) => Code::CompileFailed,
+            None => Code::Content,
+        },
         ImageFailed::NoName(_) => Code::NotSaved,
         ImageFailed::Exists(_) | ImageFailed::Foreign { .. } => Code::ImageExists,
         ImageFailed::Disk { source, .. } => {
@@ -44,6 +51,13 @@ pub(crate) fn of_image(failed: &ImageFailed, terminated: bool) -> CliError {
     }
 }
 
+fn lost_bytecode(failed: &ContentError) -> Option<&BytecodeLost> {
+    match failed {
+        ContentError::Read { source, .. } => source.downcast_ref(),
+        ContentError::Unknown(_) | ContentError::Damaged { .. } => None,
+    }
+}
+
 fn hint(failed: &ImageFailed) -> Option<String> {
     let hint = match failed {
         ImageFailed::OfExisting(_) => {
@@ -51,9 +65,16 @@ fn hint(failed: &ImageFailed) -> Option<String> {
         }
         ImageFailed::OtherSystem(_) => "make the plan on Linux",
         ImageFailed::Whiteout(_) => "make a filesystem of it: `--format squashfs`",
-        ImageFailed::Content { .. } => {
-            "run the command again; `rvenv cache verify` deletes damaged files of the cache"
-        }
+        ImageFailed::Content { source, .. } => match lost_bytecode(source) {
+            Some(BytecodeLost::NoCompiler) => {
+                "with `--compile-bytecode` the interpreter that the plan names may compile it again"
+            }
+            Some(BytecodeLost::OtherPython) => "make a new plan with `rvenv plan`",
+            Some(BytecodeLost::Interrupted | BytecodeLost::Failed(_)) => return None,
+            None => {
+                "run the command again; `rvenv cache verify` deletes damaged files of the cache"
+            }
+        },
         ImageFailed::NoName(_) | ImageFailed::Disk { .. } => {
             "name a path in an existing, writable directory with enough room"
         }

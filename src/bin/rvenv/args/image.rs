@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::registry::ChoiceArg;
-use super::shared::{IndexArgs, OUTPUT, PlacesArgs, TARGET};
+use super::shared::{IndexArgs, OUTPUT, PACKAGES, PlacesArgs, TARGET};
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
@@ -31,6 +31,10 @@ pub(crate) struct ImageArgs {
 
     #[command(flatten)]
     pub(crate) choice: ChoiceArg,
+
+    /// Let the interpreter of the plan compile bytecode that the cache no longer has
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
 
     #[command(flatten)]
     pub(crate) places: PlacesArgs,

@@ -3,6 +3,7 @@
 //! Promises to print the digest of the image on standard output, and nothing else there.
 //! Read next: the library's `front/imaging.rs`.
 
+use rvenv::caller::Compilation;
 use rvenv::imaging::{Format, ImageRequest, Imaged, Replace};
 use rvenv::render::{escape, shown_size};
 use rvenv::saved_plan::Need;
@@ -81,6 +82,7 @@ impl Session<'_> {
                 Replace::Refuse
             },
             base: args.base.clone(),
+            compilation: Compilation::of(args.compile_bytecode),
         };
         let what = "Writing the image";
         let made = self.with_caller_at(what, |caller| caller.image(&plan, &request));

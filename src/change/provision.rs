@@ -441,7 +441,15 @@ impl ContentSource for Provision<'_> {
         }
         let packs = self.packs.iter().map(|pack| &pack.opened);
         let packs = packs.chain(self.sources.iter().map(|source| &source.pack));
-        for pack in packs.filter_map(|pack| pack.get()?.as_ref()) {
+        let bytecode = self
+            .sources
+            .iter()
+            .filter_map(|source| source.bytecode.as_ref());
+        let bytecode = bytecode.flat_map(|own| self.bytecode_packs_of(own));
+        for pack in packs
+            .filter_map(|pack| pack.get()?.as_ref())
+            .chain(bytecode)
+        {
             if pack.pour(wanted.digest, &mut *write)? {
                 return Ok(());
             }

@@ -207,3 +207,90 @@ fn member<T>(
     entry.take(len).read_to_end(&mut bytes)?;
     Ok((known, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn packed() -> Packed {
+        let mut packed = Packed::default();
+        for (source, text) in [("a/b.py", "b"), ("a/c.py", "cc"), ("a/again.py", "b")] {
+            let digest = Digest::of(text.as_bytes());
+            packed
+                .files
+                .insert(source.to_owned(), (digest, text.len() as u64));
+            packed.bytes.insert(digest, text.as_bytes().to_vec());
+        }
+        packed
+    }
+
+    fn planned() -> PlannedBytecode {
+        let file = |(digest, len): &(Digest, u64)| {
+            (
+                *digest,
+                PlannedFile {
+                    len: *len,
+                    mtime: 1,
+                },
+            )
+        };
+        PlannedBytecode {
+            files: packed().files.values().map(file).collect(),
+            hasher: Hasher::default(),
+        }
+    }
+
+    fn read_back(pack: &[u8]) -> Result<Packed, PackFault> {
+        read(
+            Digest::of(b"key"),
+            &mut &*pack,
+            pack.len() as u64,
+            &planned(),
+        )
+    }
+
+    #[test]
+    fn bytecode_has_one_text_which_is_read_back() {
+        let pack = write(Digest::of(b"key"), &packed()).unwrap();
+        assert_eq!(write(Digest::of(b"key"), &packed()).unwrap(), pack);
+        let again = read_back(&pack).unwrap();
+        assert_eq!((again.files, again.bytes), (packed().files, packed().bytes));
+    }
+
+    #[test]
+    fn what_was_changed_anywhere_is_refused_or_has_the_same_bytecode() {
+        let pack = write(Digest::of(b"key"), &packed()).unwrap();
+        let mut tar = Vec::new();
+        GzDecoder::new(&*pack).read_to_end(&mut tar).unwrap();
+        for at in 0..tar.len() {
+            for change in [1, 0x80] {
+                let mut changed = tar.clone();
+                changed[at] ^= change;
+                let mut zip = GzEncoder::new(Vec::new(), flate2::Compression::none());
+                zip.write_all(&changed).unwrap();
+                if let Ok(read) = read_back(&zip.finish().unwrap()) {
+                    assert_eq!(read.files, packed().files, "{at}");
+                    assert_eq!(read.bytes, packed().bytes, "{at}");
+                }
+            }
+        }
+        for len in 0..pack.len() {
+            drop(read_back(&pack[..len]));
+        }
+    }
+
+    #[test]
+    fn what_would_be_unpacked_to_too_much_is_not_begun() {
+        let mut planned = planned();
+        let file = PlannedFile {
+            len: BYTES_FREE,
+            mtime: 1,
+        };
+        planned.files.insert(Digest::of(b"large"), file);
+        let key = Digest::of(b"key");
+        let refused = read(key, &mut std::io::empty(), 1, &planned).unwrap_err();
+        assert!(matches!(refused, PackFault::Large), "{refused}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -11,8 +12,9 @@ use serde_json::Value;
 use tar::{Builder, EntryType, Header};
 
 use super::artifacts::{Ground, MANIFEST, TWO, ground};
-use crate::registry::{Pass, Proxy};
+use crate::registry::{Pass, Proxy, which};
 use crate::trees::{Sameness, compare, look};
+use crate::wheels::{self, NewWheel};
 
 const BYTECODE: &str = "application/vnd.rvenv.bytecode.v1.tar+gzip";
 
@@ -128,6 +130,47 @@ fn another_version_of_one_wheel_brings_its_own_bytecode_alone() {
     ground.there(&["apply", "--no-index", &second]).ok();
     let received: usize = proxy.seen().iter().map(|passed| passed.received).sum();
     assert_eq!(received as u64, text + rest + own);
+}
+
+#[test]
+fn bytecode_of_more_than_a_mebibyte_is_pushed_and_taken_too() {
+    let Some(ground) = ground() else { return };
+    // Each function has a code of its own, many times longer than its text.
+    let text = format!("all = [{}]\n", "lambda:0,\n".repeat(11_000));
+    let wheel = NewWheel::new("large", "1.0").file("large/__init__.py", &text);
+    wheels::write(&ground.bench.python, &ground.bench.house, [wheel]);
+    plan(&ground, "p.json", &[("alpha", "1.0"), ("large", "1.0")]);
+    let there = ground.push("p.json", &ground.registry.oci("team/web:v1"));
+    ground.lose();
+    ground.there(&["apply", "--no-index", &there]).ok();
+    let is_large = |path: &PathBuf| fs::metadata(ground.env().join(path)).unwrap().len() > 1 << 20;
+    let tree = look(&ground.env()).unwrap();
+    let is_own = |path: &&PathBuf| path.to_string_lossy().contains("large/__pycache__/");
+    assert!(tree.keys().filter(is_own).any(is_large));
+    // With other modes, as an ACL gives them, it cannot be linked.
+    let shared = ground.bench.scratch.path("shared");
+    fs::create_dir(&shared).unwrap();
+    let Some(setfacl) = which("setfacl") else {
+        return;
+    };
+    let acl = ["-d", "-m", "u::rwx,g::rwx,o::---"];
+    let given = Command::new(setfacl).args(acl).arg(&shared).status();
+    assert!(given.unwrap().success());
+    ground
+        .there(&["apply", "--no-index", &there, "shared/E"])
+        .ok();
+    ground.there(&["verify", "shared/E"]).ok();
+    // What was taken is pushed on in the same bytes.
+    let copied = [
+        "push",
+        "p.json",
+        &ground.registry.oci("team/copy:v1"),
+        "--no-index",
+    ];
+    let from = ["--from", &ground.registry.oci("team/web")];
+    let copied = ground.there(&[&copied[..], &from].concat()).ok();
+    let (_, digest) = there.rsplit_once('@').unwrap();
+    assert!(copied.trim().ends_with(digest), "{copied} {there}");
 }
 
 /// A member of a hostile pack.

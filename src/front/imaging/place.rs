@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::Fs;
@@ -16,6 +16,7 @@ use rvenv_journal::raw::remove_tree;
 
 use super::{Format, ImageFailed, ImageRequest, Replace, disk, of_fs};
 use crate::artifact::image::LAYOUT_NAME;
+use crate::base::regular_file;
 
 /// What the name of the private directory begins with.
 const PREFIX: &str = ".rvenv-image-";
@@ -57,7 +58,9 @@ impl<'a> Place<'a> {
             let (is_alike, expected) = if is_dir {
                 (is_layout(fs, &above, &name), "an OCI layout")
             } else {
-                (found.kind == Kind::File, "a file")
+                let form = FileForm::of(request.format);
+                let is_file = found.kind == Kind::File;
+                (is_file && form.is_of(&out), form.named)
             };
             if !is_alike {
                 let path = out;
@@ -186,6 +189,34 @@ fn is_layout(fs: &dyn Fs, above: &Dir, name: &OsStr) -> bool {
     };
     let marked = fs.meta(&dir, OsStr::new(LAYOUT_NAME));
     marked.is_ok_and(|meta| meta.is_some_and(|meta| meta.kind == Kind::File))
+}
+
+/// How a file shows that it is an image of some form.
+struct FileForm {
+    named: &'static str,
+    /// What every such file has, and where.
+    magic: &'static [u8],
+    at: u64,
+}
+
+impl FileForm {
+    fn of(format: Format) -> Self {
+        let (named, magic, at): (_, &[u8], _) = match format {
+            Format::OciLayout => ("a tar archive", b"ustar", 257),
+            Format::Squashfs => ("a squashfs image", b"hsqs", 0),
+            Format::Erofs => ("an erofs image", &[0xe2, 0xe1, 0xf5, 0xe0], 1024),
+        };
+        Self { named, magic, at }
+    }
+
+    fn is_of(&self, path: &Path) -> bool {
+        let mut found = vec![0; self.magic.len()];
+        let read = regular_file::open(path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.at))?;
+            file.read_exact(&mut found)
+        });
+        read.is_ok() && found == self.magic
+    }
 }
 
 pub(super) fn directory_of(path: &Path) -> &Path {

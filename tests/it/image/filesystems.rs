@@ -90,6 +90,8 @@ fn the_same_plan_has_the_same_filesystem_twice() {
         let digest = first["sha256"].as_str().unwrap();
         assert_eq!(said, format!("sha256:{digest}\n"), "{form}");
         assert!(bytes(&scratch.path(form)) == bytes(&out), "{form}");
+        ground.image(&["p.json", "-o", form, "--format", form, "--force"]);
+        assert!(bytes(&scratch.path(form)) == bytes(&out), "{form}");
         // A time that the user gives is that of every file without one.
         let mut command = scratch.command(&["image", "p.json", "--format", form, "-o", "timed"]);
         let timed = ended(command.env("SOURCE_DATE_EPOCH", "1700000000")).ok();

@@ -274,7 +274,15 @@ fn nothing_is_replaced_but_an_image_of_the_same_form() {
         refused(&["-o", out, "--force"], "is not an OCI layout");
     }
     fs::create_dir(scratch.path("home.tar")).unwrap();
-    refused(&["-o", "home.tar", "--force"], "is not a file");
+    refused(&["-o", "home.tar", "--force"], "is not a tar archive");
+    fs::write(scratch.path("notes"), "mine").unwrap();
+    let words = ["-o", "notes", "--force", "--format"];
+    for (form, why) in [
+        ("squashfs", "a squashfs image"),
+        ("erofs", "an erofs image"),
+    ] {
+        refused(&[&words[..], &[form]].concat(), &format!("is not {why}"));
+    }
     let missing = ground
         .rvenv(&["image", "p.json", "-o", "absent/img"])
         .failed(1);

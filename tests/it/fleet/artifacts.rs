@@ -361,6 +361,7 @@ fn another_user_in_a_network_of_its_own_applies_and_rolls_back() {
     ground.plan("q.json", &[("alpha", "2.0")]);
     let second = ground.push("q.json", &ground.registry.oci("team/web:v2"));
     ground.registry.kill();
+    ground.lose();
     let place = ground.bench.scratch.path("other");
     fs::create_dir(&place).unwrap();
     fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();

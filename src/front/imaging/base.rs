@@ -6,7 +6,7 @@
 //! Read next: `layout.rs`, which copies its layers; `../../artifact/image.rs`.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::Digest;
@@ -61,15 +61,26 @@ impl Base {
     }
 
     /// Checks that it has an interpreter, as far as its layers can be read.
-    pub(super) fn must_have(&self, interpreter: &Input) -> Result<(), ImageFailed> {
+    pub(super) fn must_have(
+        &self,
+        interpreter: &Input,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), ImageFailed> {
         let mut files = BaseFiles::new(interpreter);
         for layer in &self.layers {
             let reader = BufReader::new(self.open(layer.digest)?);
+            let reader = Stoppable {
+                reader,
+                interrupted,
+            };
             let added = files.add(&layer.kind, reader);
             let is_read = added.map_err(|source| self.unread(layer.digest, source))?;
             if !is_read {
                 return Ok(());
             }
+        }
+        if interrupted() {
+            return Err(ImageFailed::Interrupted);
         }
         if files.has_interpreter() {
             return Ok(());
@@ -150,6 +161,22 @@ impl Base {
         } else {
             Err(BaseFault::Damaged(digest))
         }
+    }
+}
+
+/// A reader that ends with an error when the caller asks to stop.
+struct Stoppable<'a> {
+    reader: BufReader<File>,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        if (self.interrupted)() {
+            // Not of the kind `Interrupted`, after which the read would be tried again.
+            return Err(io::Error::other("interrupted"));
+        }
+        self.reader.read(piece)
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn make(
         }
     }
     if let (Some(base), Some(interpreter)) = (&base, subject.interpreter) {
-        base.must_have(interpreter)?;
+        base.must_have(interpreter, subject.bytes.interrupted)?;
     }
     let mut written = Vec::new();
     for layer in layers(&subject.tree, below.len()) {

@@ -148,7 +148,9 @@ fn an_index_lists_each_environment_with_what_it_demands() {
     assert_eq!(again["environments"].as_array().unwrap().len(), 3);
     // One alone gets another tag.
     let words = ["push", &there, &two.ground.registry.oci("team/web:stable")];
-    assert_eq!(two.ground.rvenv(&words).ok().trim(), there);
+    let said = two.ground.rvenv(&words);
+    assert!(said.stderr.contains("names it now"), "{}", said.stderr);
+    assert_eq!(said.ok().trim(), there);
     let stable = two
         .ground
         .registry

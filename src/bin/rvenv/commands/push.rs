@@ -190,21 +190,10 @@ impl Session<'_> {
         } else {
             self.terminal.data(&format!("{there}\n"))?;
         }
-        let of = |sending| {
-            pushed
-                .blobs
-                .iter()
-                .filter(move |one| one.sending == sending)
-        };
-        let sent: u64 = of(Sending::Sent).map(|one| one.len).sum();
-        self.terminal.story(&format!(
-            "Pushed {}: sent {} ({}); {} there, {} from another repository",
-            counted(pushed.blobs.len(), "file"),
-            of(Sending::Sent).count(),
-            shown_size(sent),
-            of(Sending::Present).count(),
-            of(Sending::Mounted).count(),
-        ));
+        self.terminal.story(&match what {
+            What::There => format!("`{to}` names it now"),
+            What::Wheels | What::Plan(_) | What::Index(_) => counts(pushed),
+        });
         for entry in entries.unwrap_or_default() {
             let demands = entry.demands().map(|demands| demands.to_string());
             let demands = escape(&demands.unwrap_or_default());
@@ -213,6 +202,23 @@ impl Session<'_> {
         }
         Ok(named)
     }
+}
+
+/// How much was sent, and how much was there.
+fn counts(pushed: &Pushed) -> String {
+    let of = |sending| {
+        let all = pushed.blobs.iter();
+        all.filter(move |one| one.sending == sending)
+    };
+    let sent: u64 = of(Sending::Sent).map(|one| one.len).sum();
+    format!(
+        "Pushed {}: sent {} ({}); {} there, {} from another repository",
+        counted(pushed.blobs.len(), "file"),
+        of(Sending::Sent).count(),
+        shown_size(sent),
+        of(Sending::Present).count(),
+        of(Sending::Mounted).count(),
+    )
 }
 
 /// What was pushed.

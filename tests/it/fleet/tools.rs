@@ -141,7 +141,7 @@ fn ansible_deploys_once_and_says_what_runs_where() {
         return;
     };
     fs::create_dir(ground.bench.scratch.path("opt")).unwrap();
-    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fleet/ansible.yml");
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fleet/ansible.yml");
     let play = || {
         let mut command = ground.there_command(&[]);
         command.env("ANSIBLE_HOME", ground.bench.scratch.path("ansible"));

@@ -53,6 +53,27 @@ fn the_wheel_and_the_engine_have_the_version_of_the_product() {
     assert!(read("Cargo.toml").contains(&engine), "{engine}");
 }
 
+/// What the wheel has is the program that cargo builds.
+#[test]
+fn the_wheel_and_the_product_are_released_with_one_profile() {
+    let profile = |manifest: &str| {
+        let text = read(manifest);
+        let (_, rest) = text.split_once("[profile.release]").expect("it is there");
+        let end = rest
+            .split("\n\n[")
+            .take_while(|part| !part.starts_with('[') && !is_other(part));
+        end.collect::<Vec<_>>().join("\n\n[").trim().to_owned()
+    };
+    assert_eq!(profile("python/Cargo.toml"), profile("Cargo.toml"));
+}
+
+/// Whether a section is none of the release profile.
+fn is_other(section: &str) -> bool {
+    let mut sections = section.split_inclusive(']');
+    let name = sections.next().unwrap_or_default();
+    name.ends_with(']') && !name.starts_with("profile.release") && !name.contains('\n')
+}
+
 /// The bench writes the table of the README about speed, not the one of its first screen.
 #[test]
 fn the_first_screen_of_the_readme_has_the_times_of_its_table() {

@@ -15,7 +15,6 @@ use rvenv_journal::Digest;
 use thiserror::Error;
 
 use super::address::{Address, AddressError};
-use crate::python::shown;
 
 /// More than any registry takes.
 const NAME_BYTES_MAX: usize = 255;
@@ -32,6 +31,9 @@ pub enum ReferenceError {
     /// There is no path after `oci:`.
     #[error("it names no directory")]
     NoDir,
+    /// The path after `oci:` cannot be shown.
+    #[error("its directory has control characters")]
+    Control,
     /// The host is malformed.
     #[error("its host is malformed")]
     Host(#[source] AddressError),
@@ -149,6 +151,9 @@ impl Reference {
         if dir.is_empty() {
             return Err(ReferenceError::NoDir);
         }
+        if dir.contains(char::is_control) {
+            return Err(ReferenceError::Control);
+        }
         Ok(Self {
             repository: Repository::Layout(Arc::new(PathBuf::from(dir))),
             tag,
@@ -197,7 +202,7 @@ impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hosted(hosted) => write!(f, "{hosted}"),
-            Self::Layout(dir) => write!(f, "{LAYOUT}{}", shown(dir)),
+            Self::Layout(dir) => write!(f, "{LAYOUT}{}", dir.display()),
         }
     }
 }
@@ -303,6 +308,7 @@ mod tests {
             format!("oci://r.example/web@sha256:{HEX}"),
             "oci:/srv/wheels".to_owned(),
             "oci:../a:b/c:v1.2".to_owned(),
+            "oci:it's \"ours\"\\".to_owned(),
             format!("oci:wheels:Tag@sha256:{HEX}"),
         ] {
             let read = Reference::parse(&text).unwrap();
@@ -348,6 +354,8 @@ mod tests {
             ("oci://r.example/web@md5:12", ReferenceError::Digest),
             ("oci:", ReferenceError::NoDir),
             ("oci::tag", ReferenceError::NoDir),
+            ("oci:a\0b", ReferenceError::Control),
+            ("oci:a\n", ReferenceError::Control),
             ("oci:dir:.a", ReferenceError::Tag),
             ("oci:dir@sha256:12", ReferenceError::Digest),
             (

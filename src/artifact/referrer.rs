@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_another_tool_stay_as_they_are() {
+        for number in ["1152921504251660921504606846976", "0.1", "-1.5e-300", "7"] {
+            let text = format!("{{\"schemaVersion\":2,\"manifests\":[{{\"size\":{number}}}]}}");
+            let list = Referrers::from_bytes(text.as_bytes()).unwrap();
+            let again = Referrers::from_bytes(&list.to_bytes()).unwrap();
+            assert_eq!(again, list, "{number}");
+        }
+    }
+
+    #[test]
     fn what_is_no_list_is_refused() {
         for (text, expected) in [
             ("[]", "it is not a manifest"),

@@ -275,7 +275,10 @@ impl Layout {
         let begun = Instant::now();
         loop {
             let why = match self.fs.try_lock(&held).map_err(self.failed())? {
-                Lock::Acquired => return Ok(held),
+                Lock::Acquired => {
+                    self.heal_mark(&held).map_err(self.failed())?;
+                    return Ok(held);
+                }
                 Lock::Unsupported => ErrorKind::Unsupported,
                 Lock::Busy if begun.elapsed() > PATIENCE => ErrorKind::TimedOut,
                 Lock::Busy => {
@@ -289,6 +292,15 @@ impl Layout {
                 source: why.into(),
             }));
         }
+    }
+
+    /// Writes the mark again if a writer died between its creation and its bytes: other tools
+    /// refuse an empty one.
+    fn heal_mark(&self, mark: &Held) -> Result<(), FsError> {
+        if self.fs.meta_of_held(mark)?.len > 0 {
+            return Ok(());
+        }
+        self.fs.write_held(mark, MARK_BYTES)
     }
 
     /// A new directory to write into; deletes those of dead processes.

@@ -54,7 +54,7 @@ pub enum ChoiceFailed {
 pub struct Offer {
     /// The digest of its manifest.
     pub manifest: Digest,
-    /// What it demands, if it says so.
+    /// What it demands, if that is known.
     pub demands: Option<Demands>,
     /// Why it does not fit.
     pub objection: Option<String>,

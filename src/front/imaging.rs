@@ -1,7 +1,7 @@
 //! An environment as an image: for container engines as an OCI layout, for clusters as one file
 //! with a filesystem.
 //!
-//! Promises that the same plan gives the same bytes, whoever makes the image and wherever: of the
+//! Promises that the same plan gives the same bytes, for every user and on every machine: of the
 //! machine, only the versions of rvenv and of the tools that write filesystems count. Times are
 //! those of the plan, and one fixed time for the rest. Every byte has the digest that the plan has
 //! for it. A file of more than a mebibyte is never in memory as a whole.

@@ -52,7 +52,7 @@ impl Machine {
         }
     }
 
-    /// Why an environment is for another machine, if its system, processor or C library says so.
+    /// Why an environment is for another machine, if its system, processor or C library is another.
     pub(super) fn objection(&self, demands: &Demands) -> Option<String> {
         if !runs(&self.platform, &demands.platform) {
             return Some(format!("this machine is {}", self.platform));

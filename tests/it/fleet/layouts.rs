@@ -261,6 +261,18 @@ fn what_a_dead_writer_left_is_deleted_by_the_next_one_and_not_what_a_living_one_
 }
 
 #[test]
+fn a_mark_that_a_dead_writer_left_empty_is_written_again() {
+    let Some(ground) = ground() else { return };
+    ground.rvenv(&["push", "p.json", &ground.oci(":v1")]).ok();
+    let mark = ground.layout.join("oci-layout");
+    let whole = fs::read(&mark).unwrap();
+    assert!(!whole.is_empty());
+    fs::write(&mark, "").unwrap();
+    ground.rvenv(&["push", "p.json", &ground.oci(":v2")]).ok();
+    assert_eq!(fs::read(&mark).unwrap(), whole);
+}
+
+#[test]
 fn two_pushes_at_once_are_both_there() {
     let Some(ground) = ground() else { return };
     let tags: Vec<String> = (0..6).map(|tag| ground.oci(&format!(":v{tag}"))).collect();

@@ -9,6 +9,7 @@ mod bytecode_layers;
 pub mod caller;
 pub mod choosing;
 pub mod cloning;
+pub mod deriving;
 pub mod describing;
 pub mod env_builder;
 pub mod fetching;

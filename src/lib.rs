@@ -78,8 +78,8 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    attaching, caller, choosing, cloning, describing, env_builder, fetching, host, imaging,
-    indexing, locked, locking, machine, mending, proving, pulling, pushing, rebuilding,
+    attaching, caller, choosing, cloning, deriving, describing, env_builder, fetching, host,
+    imaging, indexing, locked, locking, machine, mending, proving, pulling, pushing, rebuilding,
     republishing, request, resolving, saved_plan,
 };
 pub use python::bytecode;

@@ -33,7 +33,7 @@ pub use crate::plan::content::{
 };
 pub use crate::plan::drift::{Difference, Drift};
 pub use crate::plan::error::PlanError;
-pub use crate::plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
+pub use crate::plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanNotes, PlanReadError};
 pub use crate::plan::node::{
     Attestation, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, ModeError, Observation,
     Observed, PublishedPath, RECEIPT_NAME, Statement, is_same_mode,

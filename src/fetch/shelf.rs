@@ -131,7 +131,7 @@ impl Shelf {
     }
 
     /// The path of a file that was fetched; checks only that no other user can have written it.
-    fn path_of(&self, asked: &Asked) -> Option<PathBuf> {
+    pub(super) fn path_of(&self, asked: &Asked) -> Option<PathBuf> {
         let (fs, top) = self.cache.open_kind(FETCHED)?;
         let key = asked.key();
         let dir = open_private_dir(fs, &top, OsStr::new(&key)).ok()?;

@@ -7,9 +7,16 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
-use super::shelf::{FETCHED, fetched_digest};
+use super::asked::Asked;
+use super::shelf::{FETCHED, Shelf, fetched_digest};
 use crate::base::cache::Cache;
 use crate::wheel::Named;
+
+/// Whether the cache has a file that is asked for; does not look at its bytes.
+#[must_use]
+pub fn is_at_hand(cache: &Cache, asked: &Asked) -> bool {
+    Shelf::new(cache).path_of(asked).is_some()
+}
 
 /// The wheels that were fetched into a cache: name and path, by their digests.
 ///

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rvenv_journal::raw::Input;
-use rvenv_journal::{Digest, Plan, Publication};
+use rvenv_journal::{Plan, Publication};
 use serde::{Deserialize, Serialize};
 
 use super::machine::oci_platform;
@@ -18,7 +18,7 @@ use crate::build::hooks::Context;
 use crate::build::options::{Options, Prompt};
 use crate::build::roles;
 use crate::build::supply::{Supply, WheelSource};
-use crate::python::{Platform, PythonVersion, Release};
+use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion, Release, Scheme};
 use crate::wheel::tags::least_libc;
 
 /// The version of the note.
@@ -39,7 +39,7 @@ pub(super) struct Note {
     wheels: Vec<NotedWheel>,
 }
 
-/// The interpreter's kind, and the system that it is for.
+/// The interpreter's kind, the system that it is for, and its layout.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NotedMachine {
@@ -51,6 +51,9 @@ struct NotedMachine {
     implementation: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     free_threaded: bool,
+    scheme: Scheme,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caching: Option<Caching>,
 }
 
 /// [`Options`], as far as they count for a new environment.
@@ -82,11 +85,28 @@ struct NotedPrompt {
     cwd_name: String,
 }
 
-/// [`Supply`], whose file is an input of the plan.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// [`Supply`], whose file is the wheel with this number among those of the plan. The number alone,
+/// if there is nothing else to say: each change of an environment sends this to every machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "WheelDto", into = "WheelDto")]
 struct NotedWheel {
-    sha256: String,
+    nth: usize,
+    source: NotedSource,
+    direct_url: Option<String>,
+    is_dependency: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WheelDto {
+    Plain(usize),
+    Full(FullWheelDto),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FullWheelDto {
+    nth: usize,
     source: NotedSource,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     direct_url: Option<String>,
@@ -94,8 +114,47 @@ struct NotedWheel {
     is_dependency: bool,
 }
 
+impl From<WheelDto> for NotedWheel {
+    fn from(dto: WheelDto) -> Self {
+        match dto {
+            WheelDto::Plain(nth) => Self {
+                nth,
+                source: NotedSource::Locked,
+                direct_url: None,
+                is_dependency: false,
+            },
+            WheelDto::Full(full) => Self {
+                nth: full.nth,
+                source: full.source,
+                direct_url: full.direct_url,
+                is_dependency: full.is_dependency,
+            },
+        }
+    }
+}
+
+impl From<NotedWheel> for WheelDto {
+    fn from(wheel: NotedWheel) -> Self {
+        let NotedWheel {
+            nth,
+            source,
+            direct_url,
+            is_dependency,
+        } = wheel;
+        if source == NotedSource::Locked && direct_url.is_none() && !is_dependency {
+            return Self::Plain(nth);
+        }
+        Self::Full(FullWheelDto {
+            nth,
+            source,
+            direct_url,
+            is_dependency,
+        })
+    }
+}
+
 /// The sources of wheels that a new environment may have.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum NotedSource {
     Bundled,
@@ -123,8 +182,9 @@ impl Note {
             epoch,
             ..
         } = context.options;
-        let found: BTreeMap<&str, Digest> = wheels_of(plan)
-            .map(|input| (input.file(), input.digest))
+        let found: BTreeMap<&str, usize> = wheels_of(plan)
+            .enumerate()
+            .map(|(nth, input)| (input.file(), nth))
             .collect();
         let wheel = |supply: &Supply| {
             let source = match supply.source {
@@ -134,7 +194,7 @@ impl Note {
                 WheelSource::Refit | WheelSource::Given => return None,
             };
             Some(NotedWheel {
-                sha256: found.get(&*supply.wheel.to_string_lossy())?.to_string(),
+                nth: *found.get(&*supply.wheel.to_string_lossy())?,
                 source,
                 direct_url: supply.direct_url.as_deref().map(str::to_owned),
                 is_dependency: supply.is_dependency,
@@ -144,7 +204,7 @@ impl Note {
         (makes_all(plan) && !context.options.upgrade).then(|| Self {
             format: FORMAT,
             python: context.interpreter.version.text.clone(),
-            machine: Some(NotedMachine::of(&context.interpreter.platform)),
+            machine: Some(NotedMachine::of(&context.interpreter)),
             options: NotedOptions {
                 system_site_packages,
                 symlinks,
@@ -189,11 +249,35 @@ impl Note {
         }
     }
 
+    /// The interpreter that a plan has as an input, as far as what it makes depends on it.
+    pub(super) fn interpreter(
+        &self,
+        input: &Input,
+        real_executable: PathBuf,
+    ) -> Option<Interpreter> {
+        let machine = self.machine.as_ref()?;
+        let platform = OciPlatform::parse(&machine.platform)?;
+        let executable = PathBuf::from(&input.path);
+        Some(Interpreter {
+            invoked: executable.clone(),
+            executable,
+            real_executable,
+            executable_digest: input.digest,
+            executable_len: input.len,
+            version: PythonVersion::parse(&self.python)?,
+            platform: machine.platform_of(&platform),
+            scheme: machine.scheme.clone(),
+            caching: machine.caching.clone(),
+            bundled: Bundled::Wheels(Vec::new()),
+            witnesses: Vec::new(),
+        })
+    }
+
     /// The wheels at the places where the plan has them.
     pub(super) fn supplies(&self, plan: &Plan) -> Vec<Supply> {
+        let wheels: Vec<&Input> = wheels_of(plan).collect();
         let supply = |noted: &NotedWheel| {
-            let digest = Digest::parse(&noted.sha256).ok()?;
-            let input = wheels_of(plan).find(|input| input.digest == digest)?;
+            let input = wheels.get(noted.nth)?;
             Some(Supply {
                 wheel: PathBuf::from(input.file()),
                 source: match noted.source {
@@ -205,7 +289,7 @@ impl Note {
                 url: input.url.clone(),
                 attestation: plan
                     .statements()
-                    .get(&digest)
+                    .get(&input.digest)
                     .and_then(|of| of.attestation.clone()),
                 is_dependency: noted.is_dependency,
                 installed: None,
@@ -217,7 +301,8 @@ impl Note {
 }
 
 impl NotedMachine {
-    fn of(platform: &Platform) -> Self {
+    fn of(interpreter: &Interpreter) -> Self {
+        let platform = &interpreter.platform;
         let family = platform.system.split(' ').next();
         Self {
             platform: oci_platform(platform).to_string(),
@@ -226,6 +311,28 @@ impl NotedMachine {
                 .map(str::to_owned),
             implementation: platform.implementation.clone(),
             free_threaded: platform.free_threaded,
+            scheme: interpreter.scheme.clone(),
+            caching: interpreter.caching.clone(),
+        }
+    }
+
+    /// What the layout of an environment depends on; the rest decides which wheels fit, and that is
+    /// decided.
+    fn platform_of(&self, named: &OciPlatform) -> Platform {
+        let is_windows = named.os == "windows";
+        Platform {
+            implementation: self.implementation.clone(),
+            free_threaded: self.free_threaded,
+            abiflags: String::new(),
+            is_64bit: !matches!(named.architecture.as_str(), "386" | "arm"),
+            os_name: if is_windows { "nt" } else { "posix" }.to_owned(),
+            sys_platform: if is_windows { "win32" } else { &named.os }.to_owned(),
+            filesystem_encoding: "utf-8".to_owned(),
+            implementation_version: String::new(),
+            extension_suffix: String::new(),
+            built_for: String::new(),
+            machine: String::new(),
+            system: String::new(),
         }
     }
 }

@@ -4,20 +4,22 @@
 //! it, and that nothing but the cache is written. The wheels are fetched as for any saved plan, by
 //! their digests; the repository is one more place for them.
 //!
-//! Read next: `choosing.rs`, which manifest of an index; `saved_plan.rs`, which finds the wheels;
+//! Read next: `choosing.rs`, which manifest of an index; `deriving.rs`, a plan that need not be
+//! fetched; `saved_plan.rs`, which finds the wheels;
 //! `pushing.rs`, the way in.
 
 use std::io;
 use std::path::PathBuf;
 
-use rvenv_journal::raw::{PlanReadError, counted};
+use rvenv_journal::raw::{PlanNotes, PlanReadError, counted};
 use rvenv_journal::{Digest, Plan};
 use thiserror::Error;
 
 use super::caller::Caller;
 use super::choosing::{ChoiceFailed, Chosen};
+use super::deriving::Wanted;
 use super::plan_note::interpreter_of;
-use super::saved_plan::WheelPlaces;
+use super::saved_plan::{UnsuitedPlan, WheelPlaces};
 use crate::artifact::index::Named;
 use crate::artifact::manifest::{
     BYTECODE, Descriptor, ENVIRONMENT, MANIFEST, MANIFEST_OR_INDEX, Manifest, ManifestError, NOTES,
@@ -134,6 +136,9 @@ pub enum PullFailed {
     /// A blob could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchFailed),
+    /// A wheel could not be had.
+    #[error(transparent)]
+    Wheel(#[from] Box<UnsuitedPlan>),
 }
 
 /// A plan that a registry has.
@@ -141,6 +146,8 @@ pub enum PullFailed {
 pub struct Pulled {
     /// The plan; its wheels are where it was pushed from.
     pub plan: Plan,
+    /// Whether it was made on this machine: then its interpreter is checked.
+    pub is_derived: bool,
     /// The digest of the manifest.
     pub manifest: Digest,
     /// How it was chosen, if an index lists it.
@@ -168,8 +175,8 @@ struct Found {
 }
 
 impl Caller<'_> {
-    /// Reads the plan that a reference names; of an index that of the environment for this machine,
-    /// and for a Python if one is asked for.
+    /// Finds the plan that a reference names; of an index that of the environment for this machine,
+    /// and for a Python if one is asked for. It is fetched unless this machine can make it.
     ///
     /// # Errors
     /// See [`PullFailed`].
@@ -178,6 +185,7 @@ impl Caller<'_> {
         reference: &Reference,
         from: &WheelPlaces,
         python: Option<&Request>,
+        wanted: Wanted,
     ) -> Result<Pulled, PullFailed> {
         let Found {
             manifest,
@@ -191,26 +199,24 @@ impl Caller<'_> {
         manifest.must_be(&[ENVIRONMENT]).map_err(malformed)?;
         let notes = manifest.of_kind(NOTES).next();
         let notes = notes.ok_or_else(|| malformed(ManifestError::Lacks(NOTES)))?;
-        let asked = [
-            asked(&manifest.config, PLAN_NAME)?,
-            asked(notes, NOTES_NAME)?,
-        ];
-        let files = self.pull_files(&asked, reference, from)?;
-        let mut parts = Vec::new();
-        for file in &files {
-            let bytes = regular_file::read(&file.path);
-            parts.push(bytes.map_err(|source| PullFailed::Read {
-                path: file.path.clone(),
-                source,
-            })?);
-        }
-        let [plan, notes] = parts.as_slice() else {
-            unreachable!("two files were asked for, and a fetch without an error has both")
-        };
-        let plan = Plan::from_parts(plan, notes).map_err(|source| PullFailed::Plan {
+        let of_plan = |source| PullFailed::Plan {
             reference: reference.clone(),
             source: Box::new(source),
-        })?;
+        };
+        let notes = self.pull_bytes(asked(notes, NOTES_NAME)?, reference, from)?;
+        let notes = PlanNotes::from_bytes(&notes).map_err(of_plan)?;
+        let places = from.with_repository(&reference.repository);
+        let derived = self.derived(&manifest, &notes, &places, wanted);
+        let derived = derived.map_err(Box::new)?;
+        let is_derived = derived.is_some();
+        let plan = if let Some(plan) = derived {
+            plan
+        } else {
+            let config = asked(&manifest.config, PLAN_NAME)?;
+            let bytes = self.pull_bytes(config, reference, from)?;
+            let plan = Plan::from_canonical(&bytes).map_err(of_plan)?;
+            plan.with_notes(&notes)
+        };
         if let Some(Chosen { demands, .. }) = &chosen {
             let own = interpreter_of(&plan);
             if own.is_none_or(|own| own.path != demands.python || own.digest != demands.sha256) {
@@ -222,6 +228,7 @@ impl Caller<'_> {
         }
         Ok(Pulled {
             plan,
+            is_derived,
             manifest: digest,
             chosen,
             bytecode: manifest.of_kind(BYTECODE).cloned().collect(),
@@ -315,6 +322,23 @@ impl Caller<'_> {
                 index: digest,
                 demands,
             }),
+        })
+    }
+
+    /// The bytes of a blob of a repository, which the cache then has.
+    fn pull_bytes(
+        &self,
+        blob: Asked,
+        reference: &Reference,
+        from: &WheelPlaces,
+    ) -> Result<Vec<u8>, PullFailed> {
+        let mut files = self.pull_files(&[blob], reference, from)?;
+        let file = files
+            .pop()
+            .expect("one file was asked for, and a fetch without an error has it");
+        regular_file::read(&file.path).map_err(|source| PullFailed::Read {
+            path: file.path,
+            source,
         })
     }
 

@@ -31,7 +31,7 @@ use crate::fetch::{
 };
 
 /// The annotations of an environment, for people and other tools; rvenv believes none of them.
-const TARGET: &str = "rvenv.target";
+pub(super) const TARGET: &str = "rvenv.target";
 const PUBLISHES: &str = "rvenv.publishes";
 /// The names of the blobs that are no wheels.
 const PLAN_NAME: &str = "plan.json";

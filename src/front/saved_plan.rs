@@ -20,7 +20,8 @@ use super::caller::Caller;
 use super::plan_note::{Note, interpreter_of, wheels_of};
 use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::fetch::{
-    Address, Asked, AskedError, FetchFailed, FetchOptions, Fetcher, Hashes, Settings, SettingsError,
+    Address, Asked, AskedError, FetchFailed, FetchOptions, Fetcher, Hashes, Repository, Settings,
+    SettingsError,
 };
 use crate::python::{self, bytecode::Bytecode, shown};
 use crate::wheel::Catalogue;
@@ -36,6 +37,16 @@ pub struct WheelPlaces {
     pub sources: Sources,
     /// More hosts that files may come from.
     pub allow_hosts: Vec<String>,
+}
+
+impl WheelPlaces {
+    /// The same places and a repository, which is asked after those of `--from`.
+    #[must_use]
+    pub fn with_repository(&self, repository: &Repository) -> Self {
+        let mut places = self.clone();
+        places.sources.from.push(repository.to_string());
+        places
+    }
 }
 
 /// What the wheels of a saved plan are needed for.
@@ -210,7 +221,7 @@ fn absent(error: &FsError) -> String {
 }
 
 /// A wheel as the fetcher is asked for it. A malformed URL is as good as none.
-fn asked(input: &Input) -> Result<Asked, AskedError> {
+pub(super) fn asked(input: &Input) -> Result<Asked, AskedError> {
     let digest = input.digest.to_string();
     let asked = Asked::new(&input.path, Hashes::of([("sha256", digest.as_str())]))?;
     let url = input.url.as_deref().map(Address::parse);

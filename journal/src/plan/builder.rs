@@ -10,9 +10,9 @@
 //! Read next: `plan/node.rs` (the types), `plan/json.rs`, `plan/observe.rs`, `staging/build.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::base::digest::Digest;
+use crate::base::digest::{Digest, Memo};
 use crate::base::path::{RelPath, paired};
 use crate::plan::error::PlanError;
 use crate::plan::kept;
@@ -60,18 +60,6 @@ pub struct Plan {
     /// The digest that does not depend on the publication or on what was observed.
     pub(crate) outcome: Memo,
 }
-
-/// A digest that is computed at first use; it does not affect the equality of plans.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Memo(pub(crate) OnceLock<Digest>);
-
-impl PartialEq for Memo {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Memo {}
 
 impl PlanBuilder {
     /// Starts a plan for the tree at `target`, an absolute path, whose root directory gets
@@ -490,6 +478,19 @@ impl Plan {
     #[must_use]
     pub fn with_statements_of(self, other: &Self) -> Self {
         let statements = Arc::clone(&other.statements);
+        Self { statements, ..self }
+    }
+
+    /// The same plan with these statements and URLs in place of its own.
+    pub(super) fn restated(
+        mut self,
+        statements: BTreeMap<Digest, Statement>,
+        urls: &BTreeMap<Digest, String>,
+    ) -> Self {
+        for input in &mut self.inputs {
+            input.url = urls.get(&input.digest).cloned();
+        }
+        let statements = Arc::new(statements);
         Self { statements, ..self }
     }
 

@@ -34,6 +34,8 @@ use crate::plan::operations::Operations;
 mod parts;
 mod values;
 
+pub use parts::PlanNotes;
+
 use crate::plan::receipt::PublishedDto;
 use crate::plan::statements::{StatementDto, statements_in, statements_out};
 use values::{

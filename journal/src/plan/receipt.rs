@@ -219,7 +219,7 @@ fn json(head: &Head<'_>, paths: &[u8]) -> String {
     .into_bytes();
     if !statements.is_empty() {
         text.extend_from_slice(b",\n\"statements\":");
-        serde_json::to_writer(&mut text, &statements_out(statements)).expect("strings serialize");
+        serde_json::to_writer(&mut text, &statements_out(*statements)).expect("strings serialize");
         text.push(b'\n');
     }
     text.extend_from_slice(b",\"paths\":{");

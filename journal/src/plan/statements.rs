@@ -31,10 +31,10 @@ struct AttestationDto<'a> {
 }
 
 /// Statements for writing.
-pub(super) fn statements_out(
-    all: &BTreeMap<Digest, Statement>,
-) -> BTreeMap<String, StatementDto<'_>> {
-    let out = all.iter().map(|(of, statement)| {
+pub(super) fn statements_out<'a>(
+    all: impl IntoIterator<Item = (&'a Digest, &'a Statement)>,
+) -> BTreeMap<String, StatementDto<'a>> {
+    let out = all.into_iter().map(|(of, statement)| {
         let attestation = statement.attestation.as_ref();
         let dto = StatementDto {
             file: Cow::Borrowed(&statement.file),

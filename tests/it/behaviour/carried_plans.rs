@@ -243,7 +243,7 @@ fn a_note_that_is_not_that_of_the_plan_is_refused() {
         said.contains("was asked for gives another environment"),
         "{said}"
     );
-    carried.rewrite("\"source\": \"locked\"", "\"source\": \"stolen\"");
+    carried.rewrite("\"with_pip\": false", "\"with_pip\": \"stolen\"");
     let said = carried.apply(&at).failed(3);
     assert!(said.contains("does not say what was asked for"), "{said}");
     assert!(!carried.bench.scratch.path("F").exists());

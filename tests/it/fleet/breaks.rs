@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::artifacts::{Ground, MANIFEST, TWO, ground};
+use super::bytecode;
 use super::pushes::enlarge;
 use crate::mounts::is_among_mounts;
 use crate::registry::{Answer, Pass, Proxy, Setup, registry_of};
@@ -143,6 +144,9 @@ fn a_flipped_byte_in_the_registry_is_refused_wherever_it_is() {
     let Some(ground) = ground() else { return };
     ground.plan("p.json", TWO);
     let there = ground.push("p.json", &ground.registry.oci("team/web:v1"));
+    // A plan with bytecode is fetched, not made.
+    let compiled = bytecode::plan(&ground, "q.json", TWO);
+    let with_bytecode = ground.push("q.json", &ground.registry.oci("team/web:v2"));
     let answer = ground.registry.get("/v2/team/web/manifests/v1", MANIFEST);
     let manifest: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let digest = |blob: &serde_json::Value| {
@@ -150,13 +154,14 @@ fn a_flipped_byte_in_the_registry_is_refused_wherever_it_is() {
         let digits = digest.strip_prefix("sha256:").unwrap();
         rvenv_journal::Digest::parse(digits).unwrap()
     };
+    let (notes, wheel) = (&manifest["layers"][0], &manifest["layers"][2]);
     let blobs = [
-        (digest(&manifest["config"]), "plan.json"),
-        (digest(&manifest["layers"][0]), "notes.json"),
-        (digest(&manifest["layers"][2]), "beta-1.0-py3-none-any.whl"),
-        (rvenv_journal::Digest::of(&answer.body), "sha256:"),
+        (&with_bytecode, compiled.digest(), "plan.json"),
+        (&there, digest(notes), "notes.json"),
+        (&there, digest(wheel), "beta-1.0-py3-none-any.whl"),
+        (&there, rvenv_journal::Digest::of(&answer.body), "sha256:"),
     ];
-    for (blob, name) in blobs {
+    for (there, blob, name) in blobs {
         let file = ground.registry.blob_file(blob);
         let right = fs::read(&file).unwrap();
         let mut wrong = right.clone();
@@ -164,7 +169,7 @@ fn a_flipped_byte_in_the_registry_is_refused_wherever_it_is() {
         wrong[middle] ^= 1;
         fs::write(&file, &wrong).unwrap();
         ground.there(&["cache", "clear"]).ok();
-        let said = ground.there(&["apply", "--no-index", &there]);
+        let said = ground.there(&["apply", "--no-index", there]);
         assert!(matches!(said.code, Some(1 | 3)), "{name}: {}", said.stderr);
         assert!(said.stderr.contains(name), "{name}: {}", said.stderr);
         let found = rvenv_journal::Digest::of(&wrong).to_string();
@@ -179,7 +184,8 @@ fn a_flipped_byte_in_the_registry_is_refused_wherever_it_is() {
 #[test]
 fn a_registry_that_lies_about_sizes_is_refused_before_anything_is_written() {
     let Some(ground) = ground() else { return };
-    ground.plan("p.json", TWO);
+    // A plan with bytecode is fetched, not made.
+    bytecode::plan(&ground, "p.json", TWO);
     ground.push("p.json", &ground.registry.oci("team/web:v1"));
     let answer = ground.registry.get("/v2/team/web/manifests/v1", MANIFEST);
     let manifest: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();

@@ -19,7 +19,7 @@ use crate::wheels::{self, NewWheel};
 const BYTECODE: &str = "application/vnd.rvenv.bytecode.v1.tar+gzip";
 
 /// Plans these releases at `E` with bytecode.
-fn plan(ground: &Ground, file: &str, releases: &[(&str, &str)]) -> Plan {
+pub(super) fn plan(ground: &Ground, file: &str, releases: &[(&str, &str)]) -> Plan {
     let lock = ground.bench.lock("b", releases);
     let python = ground.bench.python.to_str().unwrap();
     let house = ground.bench.house.to_str().unwrap();

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use rvenv_journal::Digest;
+
 use super::artifacts::{MANIFEST, TWO, ground};
 use crate::machine::{Ended, ended};
 use crate::registry::{Answer, Pass, Proxy, Registry, Setup, head_of, registry_of, registry_with};
@@ -285,6 +287,13 @@ fn a_mirror_gives_what_it_has_while_the_registry_is_stopped() {
     ground.there(&["verify", "--against", &there, "E"]).ok();
     fs::remove_dir_all(ground.env()).unwrap();
     ground.there(&["cache", "clear"]).ok();
+    let answer = ground.registry.get("/v2/team/web/manifests/v1", MANIFEST);
+    let manifest: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    for layer in manifest["layers"].as_array().unwrap() {
+        let digest = layer["digest"].as_str().unwrap();
+        let digits = digest.strip_prefix("sha256:").unwrap();
+        mirror.await_blob(Digest::parse(digits).unwrap());
+    }
     ground.registry.kill();
     ground.there(&["apply", "--no-index", &there]).ok();
     ground.there(&["verify", "--against", &there, "E"]).ok();

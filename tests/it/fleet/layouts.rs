@@ -13,12 +13,12 @@ use crate::registry::{registry, which};
 use crate::trees::{Sameness, compare, look};
 
 /// A machine with the plan `p.json` of two wheels at `E`, and the place for a layout.
-struct Ground {
-    bench: Bench,
+pub(super) struct Ground {
+    pub(super) bench: Bench,
     layout: PathBuf,
 }
 
-fn ground() -> Option<Ground> {
+pub(super) fn ground() -> Option<Ground> {
     let bench = bench()?;
     let ground = Ground {
         layout: bench.scratch.path("shared"),
@@ -37,12 +37,12 @@ impl Ground {
         command
     }
 
-    fn rvenv(&self, words: &[&str]) -> Ended {
+    pub(super) fn rvenv(&self, words: &[&str]) -> Ended {
         ended(&mut self.command(words))
     }
 
     /// On a machine that has nothing but the layout.
-    fn there(&self, words: &[&str]) -> Ended {
+    pub(super) fn there(&self, words: &[&str]) -> Ended {
         let cache = self.bench.scratch.path("other-cache");
         if !cache.exists() {
             fs::create_dir(&cache).unwrap();
@@ -61,11 +61,11 @@ impl Ground {
         self.rvenv(&[&words[..], &places, &lock].concat()).ok();
     }
 
-    fn oci(&self, rest: &str) -> String {
+    pub(super) fn oci(&self, rest: &str) -> String {
         format!("oci:{}{rest}", self.layout.display())
     }
 
-    fn push(&self) -> String {
+    pub(super) fn push(&self) -> String {
         let pushed = self.rvenv(&["push", "p.json", &self.oci(":v1")]).ok();
         fs::remove_dir_all(self.bench.scratch.cache()).unwrap();
         fs::remove_dir_all(&self.bench.house).unwrap();
@@ -90,7 +90,7 @@ impl Ground {
         digest.strip_prefix("sha256:").unwrap().to_owned()
     }
 
-    fn env(&self) -> PathBuf {
+    pub(super) fn env(&self) -> PathBuf {
         self.bench.scratch.path("E")
     }
 

@@ -24,6 +24,7 @@ mod indexes;
 mod kills;
 mod layouts;
 mod places;
+mod plans;
 mod pushes;
 mod tools;
 

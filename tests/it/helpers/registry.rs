@@ -160,6 +160,15 @@ impl Registry {
         ))
     }
 
+    /// Waits until it has a blob: a mirror keeps it after it has passed it on.
+    pub(crate) fn await_blob(&self, digest: Digest) {
+        let since = Instant::now();
+        while !self.blob_file(digest).exists() {
+            assert!(since.elapsed() < START, "the mirror does not keep {digest}");
+            thread::sleep(TICK);
+        }
+    }
+
     /// Puts a blob into a repository, as another tool would.
     pub(crate) fn put_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);

@@ -9,7 +9,7 @@ use rvenv::pushing::PushFailed;
 use rvenv::render::escape;
 use rvenv::republishing::RepublishFailed;
 
-use super::{CliError, Code, State, interruption, of_cache, of_plan, of_request};
+use super::{CliError, Code, State, interruption, of_cache, of_plan, of_request, of_unsuited};
 
 /// How many environments of an index are shown.
 const OFFERS_SHOWN_MAX: usize = 20;
@@ -148,6 +148,7 @@ pub(crate) fn of_pull(failed: &PullFailed, terminated: bool) -> CliError {
             CliError::of(interruption(terminated), failed)
         }
         PullFailed::Registry(why) => CliError::of(Code::FetchFailed, failed).hint(way_out(why)),
+        PullFailed::Wheel(why) => of_unsuited(why, terminated),
         PullFailed::Fetch(why) => {
             let cause = match why {
                 FetchFailed::Nowhere { tried, .. } => tried.first().map(|(_, cause)| cause),

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use rvenv::deriving::Wanted;
 use rvenv::fetch::Reference;
 use rvenv::render::{Detail, escape};
 use rvenv::saved_plan::{Need, WheelPlaces};
@@ -102,7 +103,7 @@ impl Session<'_> {
         let mut from = WheelPlaces::default();
         let pulled = self.with_caller(|caller| {
             let python = caller.python_of(path);
-            caller.pull_plan(named, &from, python.as_ref())
+            caller.pull_plan(named, &from, python.as_ref(), Wanted::Seen)
         });
         let pulled = pulled.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
         let expected = Expected {
@@ -115,7 +116,7 @@ impl Session<'_> {
         }
         let taken = self.with_caller(|caller| caller.pull_bytecode(&pulled, named, &from));
         taken.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
-        from.sources.from.push(named.repository.to_string());
+        from = from.with_repository(&named.repository);
         let found = self.with_caller(|caller| {
             caller.check_interpreter(&expected.plan)?;
             caller.find_wheels(&expected.plan, &from, Need::Files)

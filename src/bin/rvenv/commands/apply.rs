@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::caller::{Compilation, RunTerms};
+use rvenv::deriving::Wanted;
 use rvenv::environment::{self, Checker, Fit, Outcome};
 use rvenv::fetch::{Reference, is_reference};
 use rvenv::pulling::Pulled;
@@ -83,11 +84,12 @@ impl Session<'_> {
             return self.saved_plan(plan_file).map(Read::File);
         }
         let reference = reference(&given)?;
-        let pulled = self.with_caller(|caller| caller.pull_plan(&reference, from, python));
+        let pulled =
+            self.with_caller(|caller| caller.pull_plan(&reference, from, python, Wanted::Applied));
         let pulled = pulled.map_err(|failed| of_pull(&failed, self.signals.terminated()))?;
         let chosen = pulled.chosen.as_ref();
         self.tell_found(&reference, pulled.manifest, chosen, python)?;
-        from.sources.from.push(reference.repository.to_string());
+        *from = from.with_repository(&reference.repository);
         Ok(Read::Registry {
             reference,
             pulled: Box::new(pulled),
@@ -146,8 +148,10 @@ impl Session<'_> {
             Some(_) => Need::Files,
             None => Need::Members,
         };
-        let checked = self.with_caller(|caller| caller.check_interpreter(planned));
-        checked.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
+        if !read.is_derived() {
+            let checked = self.with_caller(|caller| caller.check_interpreter(planned));
+            checked.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
+        }
         self.take_bytecode(read, from)?;
         let found = self.with_caller(|caller| caller.find_wheels(planned, from, need));
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
@@ -210,6 +214,14 @@ impl Read {
     /// Whether it comes from a registry.
     fn is_deployed(&self) -> bool {
         matches!(self, Self::Registry { .. })
+    }
+
+    /// Whether this machine made it by what the registry has, and checked its interpreter.
+    fn is_derived(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Registry { pulled, .. } => pulled.is_derived,
+        }
     }
 
     /// Whether it, its manifest or the index that lists this has a digest.

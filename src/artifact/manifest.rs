@@ -45,7 +45,7 @@ const TITLE: &str = "org.opencontainers.image.title";
 /// More than any environment has.
 const LAYERS_MAX: usize = 20_000;
 /// Many times the platforms and Pythons for which wheels are built.
-pub(super) const MANIFESTS_MAX: usize = 1_000;
+pub const MANIFESTS_MAX: usize = 1_000;
 
 /// Why bytes are not a manifest.
 #[derive(Debug, Error)]

@@ -24,7 +24,7 @@
 //! Read next: `imaging/place.rs`, then `imaging/layout.rs` and `imaging/filesystem.rs`;
 //! `../artifact/layers.rs`, what is in which layer.
 
-mod base;
+pub mod base;
 mod base_files;
 mod bytes;
 mod filesystem;

@@ -5,6 +5,7 @@
 //!
 //! Read next: `layout.rs`, which copies its layers; `../../artifact/image.rs`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::base_files::BaseFiles;
 use super::{BaseFault, ImageFailed};
 use crate::artifact::image::{Config, INDEX_NAME, Listed, listed};
 use crate::artifact::layers::BASE_LAYERS_MAX;
-use crate::artifact::manifest::{Descriptor, Manifest, ManifestError};
+use crate::artifact::manifest::{Descriptor, MANIFESTS_MAX, Manifest, ManifestError};
 use crate::base::regular_file;
 
 /// The directories of blobs in a layout.
@@ -25,16 +26,22 @@ pub(super) const BLOBS: [&str; 2] = ["blobs", "sha256"];
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 
 /// A base image.
-pub(super) struct Base {
+#[derive(Debug)]
+pub struct Base {
     given: PathBuf,
     layout: PathBuf,
-    pub(super) layers: Vec<Descriptor>,
-    pub(super) config: Config,
+    /// Its layers, of which none has more bytes than is said here once it was copied.
+    pub layers: Vec<Descriptor>,
+    /// Its configuration.
+    pub config: Config,
 }
 
 impl Base {
     /// Reads the image of a layout for these processors: `PATH`, or `PATH:TAG`.
-    pub(super) fn read(given: &Path, architecture: &'static str) -> Result<Self, ImageFailed> {
+    ///
+    /// # Errors
+    /// [`ImageFailed::Base`].
+    pub fn read(given: &Path, architecture: &'static str) -> Result<Self, ImageFailed> {
         let text = given.to_string_lossy();
         let (layout, tag) = match text.rsplit_once(':') {
             Some((path, tag)) if !given.is_dir() => (PathBuf::from(path), Some(tag)),
@@ -61,7 +68,10 @@ impl Base {
     }
 
     /// Checks that it has an interpreter, as far as its layers can be read.
-    pub(super) fn must_have(
+    ///
+    /// # Errors
+    /// [`ImageFailed::Base`], and [`ImageFailed::Interrupted`].
+    pub fn must_have(
         &self,
         interpreter: &Input,
         interrupted: &dyn Fn() -> bool,
@@ -104,28 +114,32 @@ impl Base {
         let index = text(&self.layout.join(INDEX_NAME), INDEX_NAME)?;
         let found = listed(&index).map_err(malformed(INDEX_NAME))?;
         let is_tagged = |one: &Listed| tag.is_none() || one.tag.as_deref() == tag;
-        let mut images = Vec::new();
+        let is_for = |one: &Listed| {
+            let own = one.architecture.as_deref();
+            !one.is_index && own.is_none_or(|own| own == processors)
+        };
+        // One image may have several names.
+        let (mut indexes, mut images) = (BTreeSet::new(), BTreeSet::new());
         for one in found.into_iter().filter(is_tagged) {
-            if one.is_index {
+            if is_for(&one) {
+                images.insert(one.digest);
+            } else if one.is_index && indexes.insert(one.digest) {
                 let name = one.digest.to_string();
                 let inner = listed(&self.blob(one.digest)?).map_err(malformed(&name))?;
-                images.extend(inner.into_iter().filter(|inner| !inner.is_index));
-            } else {
-                images.push(one);
+                let inner = inner.into_iter().filter(is_for);
+                images.extend(inner.map(|inner| inner.digest));
+            }
+            if images.len() > MANIFESTS_MAX {
+                break;
             }
         }
-        images.retain(|one| {
-            one.architecture
-                .as_deref()
-                .is_none_or(|own| own == processors)
-        });
-        match images.as_slice() {
-            [] => Err(BaseFault::None(processors)),
-            [one] => {
-                let name = one.digest.to_string();
-                Manifest::from_bytes(&self.blob(one.digest)?).map_err(malformed(&name))
+        match (images.first(), images.len()) {
+            (None, _) => Err(BaseFault::None(processors)),
+            (Some(digest), 1) => {
+                let name = digest.to_string();
+                Manifest::from_bytes(&self.blob(*digest)?).map_err(malformed(&name))
             }
-            several => Err(BaseFault::Several(several.len(), processors)),
+            (Some(_), several) => Err(BaseFault::Several(several, processors)),
         }
     }
 

@@ -160,7 +160,7 @@ impl<'a> Layout<'a> {
             return Ok(());
         }
         let disk = disk(&self.place.out);
-        let mut opened = base.open(blob.digest)?;
+        let mut opened = base.open(blob.digest)?.take(blob.len.saturating_add(1));
         let interrupted = self.interrupted;
         let copied = self.blob(&blob.kind, &mut |to| {
             let mut piece = vec![0; 1 << 16];

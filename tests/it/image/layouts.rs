@@ -5,6 +5,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rvenv_journal::Digest;
 use serde_json::Value;
 
 use super::{Ground, TWO, bytes, ground, stranger};
@@ -301,7 +302,9 @@ fn a_base_that_cannot_be_one_is_refused_and_named() {
     let twice = {
         let mut index: Value = serde_json::from_str(&index).unwrap();
         let images = index["manifests"].as_array_mut().unwrap();
-        images.push(images[0].clone());
+        let mut other = images[0].clone();
+        other["digest"] = format!("sha256:{}", Digest::of(b"other")).into();
+        images.push(other);
         index.to_string()
     };
     let layer = made["layers"][0]["sha256"].as_str().unwrap();

@@ -32,7 +32,7 @@ use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::{Catalogue, Member, Wheel, WheelError};
 
 mod bytecode_cache;
-mod bytecode_pack;
+pub mod bytecode_pack;
 mod entering;
 mod kept_bytecode;
 mod own_files;

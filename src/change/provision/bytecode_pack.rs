@@ -56,30 +56,36 @@ pub enum PackFault {
     Large,
 }
 
-/// The bytecode that a plan has of one wheel, by digest.
+/// The bytecode that a plan has of one wheel.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PlannedBytecode {
-    pub(super) files: BTreeMap<Digest, PlannedFile>,
+pub struct PlannedBytecode {
+    /// Its files, by digest.
+    pub files: BTreeMap<Digest, PlannedFile>,
     hasher: Hasher,
 }
 
 /// A file of bytecode that a plan has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PlannedFile {
-    pub(super) len: u64,
-    pub(super) mtime: i64,
+pub struct PlannedFile {
+    /// The number of its bytes.
+    pub len: u64,
+    /// Its time, in seconds since 1970.
+    pub mtime: i64,
 }
 
-/// The bytecode in a file: by the names of its sources, and the bytes.
+/// The bytecode in a file.
 #[derive(Debug, Default)]
-pub(super) struct Packed {
-    pub(super) files: BTreeMap<String, (Digest, u64)>,
-    pub(super) bytes: BTreeMap<Digest, Vec<u8>>,
+pub struct Packed {
+    /// Digest and length, by the path of the source in the wheel.
+    pub files: BTreeMap<String, (Digest, u64)>,
+    /// The bytes.
+    pub bytes: BTreeMap<Digest, Vec<u8>>,
 }
 
 impl PlannedBytecode {
     /// What a plan has, by the group of its operations.
-    pub(super) fn of(plan: &Plan) -> BTreeMap<&str, Self> {
+    #[must_use]
+    pub fn of(plan: &Plan) -> BTreeMap<&str, Self> {
         let mut found: BTreeMap<&str, Self> = BTreeMap::new();
         for (path, operation) in plan.operations() {
             let Node::File { content, mtime, .. } = &operation.node else {
@@ -118,7 +124,10 @@ impl PlannedBytecode {
 }
 
 /// Writes the bytecode under a key.
-pub(super) fn write(key: Digest, packed: &Packed) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// Never, since memory takes what it is given.
+pub fn write(key: Digest, packed: &Packed) -> io::Result<Vec<u8>> {
     let compressed = GzEncoder::new(Vec::new(), flate2::Compression::default());
     let mut builder = Builder::new(compressed);
     let index = write_index(key, &packed.files);
@@ -143,7 +152,10 @@ fn append(builder: &mut Builder<GzEncoder<Vec<u8>>>, name: &str, bytes: &[u8]) -
 }
 
 /// Reads the bytecode under a key, of which everything must be planned.
-pub(super) fn read(
+///
+/// # Errors
+/// See [`PackFault`].
+pub fn read(
     key: Digest,
     pack: &mut dyn Read,
     pack_len: u64,

@@ -2,6 +2,8 @@
 //! one.
 #![no_main]
 
+mod memory;
+
 use std::sync::LazyLock;
 
 use rvenv_fuzz::{TARGETS, Target};

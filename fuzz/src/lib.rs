@@ -14,10 +14,12 @@ mod publication;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name, which is that of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 14] = [
+    ("base_read", product::base_read),
     ("index_page", product::index_page),
     ("journal_decode", engine::journal_decode),
     ("manifest_read", product::manifest_read),
+    ("pack_read", product::pack_read),
     ("plan_apply", engine::plan_apply),
     ("plan_decode", engine::plan_decode),
     ("pylock_read", product::pylock_read),

@@ -7,6 +7,7 @@
 
 #[expect(
     unreachable_pub,
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     reason = "the fuzz targets are another crate"
 )]
@@ -53,6 +54,16 @@ fn every_archive_of_sources_of_the_corpus_is_refused_or_stays_below_its_director
 #[test]
 fn every_manifest_of_the_corpus_is_refused_or_is_the_same_when_it_is_written() {
     check("manifest_read", product::manifest_read);
+}
+
+#[test]
+fn every_base_image_of_the_corpus_is_refused_or_takes_an_environment() {
+    check("base_read", product::base_read);
+}
+
+#[test]
+fn every_pack_of_bytecode_of_the_corpus_is_refused_or_has_what_is_planned() {
+    check("pack_read", product::pack_read);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn check_link(below: &Path, target: &Path) {
     }
 }
 
-fn compressed(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut writer = GzEncoder::new(Vec::new(), Compression::fast());
     writer
         .write_all(bytes)
@@ -198,14 +198,14 @@ fn tar(mut choices: Choices<'_>) -> Vec<u8> {
 }
 
 /// As much of a text as a field takes.
-fn put(field: &mut [u8], text: &[u8]) {
+pub(super) fn put(field: &mut [u8], text: &[u8]) {
     for (to, from) in field.iter_mut().zip(text) {
         *to = *from;
     }
 }
 
 /// Records of the extended headers of POSIX.
-fn pax(records: &[(&str, &[u8])], choices: &mut Choices<'_>) -> Vec<u8> {
+pub(super) fn pax(records: &[(&str, &[u8])], choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (key, value) in records {
         if choices.next().is_multiple_of(2) {

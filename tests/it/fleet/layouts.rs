@@ -337,6 +337,49 @@ fn a_push_that_is_killed_leaves_whole_files_and_the_next_one_ends_it() {
     assert!(killed > 0);
 }
 
+/// I2: a power cut takes no name that a filesystem may lose although what is below it is durable.
+/// Everything else about power cuts is in `src/fetch/layout/power_cuts.rs`, on a simulated disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_directory_in_which_a_push_makes_a_name_is_synced_afterwards() {
+    let Some(ground) = ground() else { return };
+    if !crate::strace::is_there() {
+        return;
+    }
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-qq", "-e", "trace=mkdirat,renameat,fsync"]);
+    let trace = ground.bench.scratch.path("trace");
+    strace.arg("-o").arg(&trace);
+    let push = ground.command(&["push", "p.json", &ground.oci(":v1")]);
+    let done = super::under(strace, &push).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let trace = fs::read_to_string(trace).unwrap();
+    // A call that another thread interrupts has two lines; the first one names the directory.
+    let calls = trace.lines().filter(|call| !call.contains(" = -1 "));
+    let calls = calls.map(|call| call.trim_end_matches(" <unfinished ...>"));
+    let calls: Vec<&str> = calls.collect();
+    let blobs = ground.layout.join("blobs");
+    for dir in [
+        ground.layout.parent().unwrap(),
+        &ground.layout,
+        &blobs,
+        &blobs.join("sha256"),
+    ] {
+        let dir = format!("<{}>", dir.display());
+        // Of a rename, the last directory is the one with the new name.
+        let is_in = |call: &&str| {
+            call.rfind('<')
+                .is_some_and(|at| call[at..].starts_with(&dir))
+        };
+        let makes = |call: &&str| !call.contains("fsync(") && !call.contains("\"tmp-");
+        let made = calls.iter().rposition(|call| is_in(call) && makes(call));
+        let synced = calls
+            .iter()
+            .rposition(|call| is_in(call) && call.contains("fsync("));
+        assert!(made.is_some() && made < synced, "{dir}: {trace}");
+    }
+}
+
 #[test]
 fn a_layout_that_may_not_be_written_is_named() {
     let Some(ground) = ground() else { return };

@@ -35,7 +35,7 @@ use self::applied::is_applied;
 pub(crate) use self::cloning::draft as draft_clone;
 pub use self::cloning::{clone, plan_clone};
 use self::deploying::nothing;
-pub use self::deploying::{over, put};
+pub use self::deploying::{deploy, over, put};
 pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
 pub use self::phase::Phase;

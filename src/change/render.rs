@@ -118,6 +118,7 @@ fn weaknesses(plan: &Plan, replaced: &Replaced) -> Vec<String> {
         Publication::Nothing | Publication::Put | Publication::Merge => None,
     };
     let gone = of_readers
+        .filter(|_| !replaced.is_kept)
         .map(|_| "what is replaced is deleted, unless `--keep` keeps it for `rvenv rollback`");
     let clears = of_readers.into_iter().chain(gone).map(str::to_owned);
     let lost = &replaced.missing;

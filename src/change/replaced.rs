@@ -42,6 +42,8 @@ pub struct Replaced {
     pub instead: Vec<String>,
     /// How many entries are removed, if that was counted.
     pub entries: Option<Count>,
+    /// Whether all of it will be kept for a rollback.
+    pub is_kept: bool,
 }
 
 /// How many entries are removed.

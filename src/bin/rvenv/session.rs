@@ -15,8 +15,9 @@ use rvenv::environment::{self, Force, Permissions, Run, RunFailed};
 use rvenv::generations::Contents;
 use rvenv::merge::Lost;
 use rvenv::render::{self, Detail};
+use rvenv::replaced::Replaced;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::{Durability, LinkMode, Plan, Publication, Target};
+use rvenv_journal::{Durability, LinkMode, Plan, Publication, Retention, Target};
 
 use crate::advice::{CliError, of_run};
 use crate::announcer::Announcer;
@@ -76,11 +77,13 @@ impl<'a> Session<'a> {
     }
 
     /// Shows a plan to the user, unless `--quiet` is given: programs use the exit code and
-    /// `--json`. What `--durability` weakens is named if the command line has it.
+    /// `--json`. What `--durability` weakens is named if the command line has it, and that what is
+    /// replaced is deleted, if it is.
     pub(crate) fn show(
         &self,
         plan: &Plan,
         durability: Option<DurabilityArg>,
+        retention: Option<Retention>,
     ) -> Result<(), CliError> {
         if self.terminal.volume == Volume::Quiet {
             return Ok(());
@@ -88,6 +91,10 @@ impl<'a> Session<'a> {
         let replaced = self.during("Counting what the plan replaces", |_| {
             environment::look_at_replaced(&self.fs, plan)
         });
+        let replaced = Replaced {
+            is_kept: retention == Some(Retention::Keep),
+            ..replaced
+        };
         let mut text = render::plan(plan, &replaced, self.detail());
         if durability == Some(DurabilityArg::Process) && plan.publication() != Publication::Nothing
         {

@@ -35,7 +35,9 @@ pub(super) enum Planned {
     Nothing(Plan),
     /// It was made under the lock that the publication takes, after these files were read.
     Fresh(Plan, ReadBefore),
-    /// The same, and it may only be published as one tree.
+    /// The same, and what it replaces is kept, unless the caller asked for something else.
+    Deployed(Plan, ReadBefore),
+    /// As [`Planned::Fresh`], and it may only be published as one tree.
     Whole(Plan),
     /// It was made before.
     Saved(Plan),
@@ -44,15 +46,17 @@ pub(super) enum Planned {
 impl Planned {
     fn plan(&self) -> &Plan {
         match self {
-            Self::Nothing(plan) | Self::Fresh(plan, _) | Self::Whole(plan) | Self::Saved(plan) => {
-                plan
-            }
+            Self::Nothing(plan)
+            | Self::Fresh(plan, _)
+            | Self::Deployed(plan, _)
+            | Self::Whole(plan)
+            | Self::Saved(plan) => plan,
         }
     }
 
     fn into_parts(self) -> (Plan, ReadBefore) {
         match self {
-            Self::Fresh(plan, read) => (plan, read),
+            Self::Fresh(plan, read) | Self::Deployed(plan, read) => (plan, read),
             Self::Nothing(plan) | Self::Whole(plan) | Self::Saved(plan) => {
                 (plan, ReadBefore::default())
             }
@@ -75,6 +79,7 @@ pub(super) fn publish(
             (Planned::Nothing(plan), _) => return Ok(Outcome::NoChanges(Box::new(plan))),
             (planned @ Planned::Whole(_), _) | (planned, EntrySize::AsPlanned) => planned,
             (Planned::Fresh(plan, read), _) => Planned::Fresh(plan.by_entries(), read),
+            (Planned::Deployed(plan, read), _) => Planned::Deployed(plan.by_entries(), read),
             (Planned::Saved(plan), _) => Planned::Saved(plan.by_entries()),
         };
         if matches!(planned, Planned::Whole(_)) {
@@ -129,13 +134,16 @@ fn publish_once(
         fs: run.fs,
         cache: run.cache,
     };
-    let is_fresh = matches!(planned, Planned::Fresh(..) | Planned::Whole(_));
+    let is_deployed = matches!(planned, Planned::Deployed(..));
+    let is_fresh = is_deployed || matches!(planned, Planned::Fresh(..) | Planned::Whole(_));
+    let usual = is_deployed.then_some(Retention::Keep);
+    let wanted = run.retention.or(usual);
     let (plan, read_before) = planned.into_parts();
     let content = Provision::new(store_access, &plan, known).at(run.now);
     let target = ready.target().clone();
     let path = target.path().to_path_buf();
     let replaced = replaced::replaced(ready.target(), &plan);
-    let retention = retention(run, ready.target(), &plan, &replaced);
+    let retention = retention(run.fs, wanted, ready.target(), &plan, &replaced);
     let terms = Terms {
         durability: run.durability,
         retention: retention.map_err(LookFailed::disk(&path))?,
@@ -248,13 +256,14 @@ pub(super) fn decide(
 /// reason to go back. Content that changed since its publication is never deleted: the generation
 /// that removes it is kept.
 fn retention(
-    run: &Run<'_>,
+    fs: &dyn Fs,
+    wanted: Option<Retention>,
     target: &Target<'_>,
     plan: &Plan,
     replaced: &Replaced,
 ) -> Result<Retention, FsError> {
     let is_merge = plan.publication() == Publication::Merge;
-    let retention = run.retention.unwrap_or(match replaced.python {
+    let retention = wanted.unwrap_or(match replaced.python {
         Some(_) if is_merge => Retention::Keep,
         Some(_) | None => Retention::Discard,
     });
@@ -262,7 +271,7 @@ fn retention(
         return Ok(retention);
     }
     let root = target.root()?;
-    let receipt = merge::receipt_in(run.fs, &root);
+    let receipt = merge::receipt_in(fs, &root);
     let changed = plan
         .effects()
         .filter(|(_, _, effect)| *effect == Effect::Change)
@@ -281,7 +290,7 @@ fn retention(
             ) => {
                 // What can no longer be read differs from what was published; the engine then
                 // reports a stale plan.
-                let found = digest_at(run.fs, &root, path);
+                let found = digest_at(fs, &root, path);
                 seen == len && found.is_ok_and(|found| found == *digest)
             }
             (Some(_), _) => false,

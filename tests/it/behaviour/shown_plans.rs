@@ -128,6 +128,11 @@ fn what_is_weaker_than_usual_is_the_end_of_a_plan() {
         last(&["E", "--clear", "--prompt", "p", "--dry-run"]),
         cleared
     );
+    let kept = last(&["E", "--clear", "--prompt", "p", "--dry-run", "--keep"]);
+    assert!(
+        kept.starts_with("Weaker: readers find nothing for a moment"),
+        "{kept}"
+    );
 }
 
 #[test]

@@ -43,15 +43,21 @@ impl Ground {
 
     /// On a machine that has nothing but the layout.
     pub(super) fn there(&self, words: &[&str]) -> Ended {
+        ended(&mut self.there_command(words))
+    }
+
+    pub(super) fn there_command(&self, words: &[&str]) -> Command {
         let cache = self.bench.scratch.path("other-cache");
         if !cache.exists() {
             fs::create_dir(&cache).unwrap();
             crate::answers::give(&cache);
         }
-        ended(self.command(words).env("RVENV_CACHE_DIR", cache))
+        let mut command = self.command(words);
+        command.env("RVENV_CACHE_DIR", cache);
+        command
     }
 
-    fn plan(&self, file: &str, releases: &[(&str, &str)]) {
+    pub(super) fn plan(&self, file: &str, releases: &[(&str, &str)]) {
         let lock = self.bench.lock("a", releases);
         let python = self.bench.python.to_str().unwrap();
         let house = self.bench.house.to_str().unwrap();

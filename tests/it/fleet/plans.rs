@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::layouts::{Ground, ground};
-use crate::machine::supported;
+use crate::machine::{ended, supported};
 use crate::trees::{Sameness, compare, look};
 
 impl Ground {
@@ -111,4 +111,43 @@ fn a_plan_that_is_compared_brings_no_wheel() {
     ground.there(&["cache", "pull", &there]).ok();
     assert!(prove().contains("state: proved"));
     assert_eq!(ground.fetched("plan.json"), 0, "the wheels were there");
+}
+
+#[test]
+fn an_environment_that_is_replaced_is_kept_and_a_dry_run_does_not_say_that_it_is_deleted() {
+    let Some(ground) = ground() else { return };
+    let to = ground.oci(":v2");
+    ground.plan("q.json", &[("alpha", "2.0"), ("beta", "1.0")]);
+    ground.rvenv(&["push", "q.json", &to]).ok();
+    ground.rvenv(&["apply", "p.json"]).ok();
+    let old = look(&ground.env());
+    let words = ["apply", "--no-index", &to];
+    let dry = ground.there(&[&words[..], &["--dry-run"]].concat()).ok();
+    assert!(dry.contains("Weaker: readers find nothing"), "{dry}");
+    assert!(!dry.contains("is deleted"), "{dry}");
+    ground.there(&words).ok();
+    ground.there(&["rollback", "E"]).ok();
+    compare(&old, &look(&ground.env()), Sameness::Alike).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_changes_nothing_reads_each_file_once() {
+    if !crate::strace::is_there() {
+        return;
+    }
+    let Some(ground) = ground() else { return };
+    let there = ground.push();
+    let words = ["apply", "--no-index", &there];
+    ground.there(&words).ok();
+    let log = ground.bench.scratch.path("trace");
+    let mut strace = std::process::Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+        .arg(&log);
+    let done = ended(&mut super::under(strace, &ground.there_command(&words)));
+    assert!(done.stderr.contains("no changes"), "{}", done.stderr);
+    let text = fs::read_to_string(&log).unwrap();
+    let opened = |name: &str| text.matches(&format!("\"{name}\"")).count();
+    assert_eq!(opened("activate.fish"), 1);
 }

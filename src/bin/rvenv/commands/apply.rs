@@ -34,24 +34,33 @@ impl Session<'_> {
         let is_deployed = read.is_deployed();
         let plan = self.suited(args, &read, &from)?;
         if args.dry_run {
-            return self.try_on(args, &plan);
+            return if is_deployed {
+                let plan = self.over(args, &plan)?;
+                self.try_on(args, &plan, Some(Retention::Keep))
+            } else {
+                self.try_on(args, &plan, None)
+            };
         }
         let commands = &args.replace.checks.check;
         if !commands.is_empty() {
             may_run(plan.target(), args.replace.checks.allow_other_owner)?;
         }
         let checker = || self.check_named_by_record(Path::new(plan.target()), commands);
-        let usual =
-            (is_deployed && plan.publication() != Publication::Put).then_some(Retention::Keep);
         let terms = RunTerms {
-            retention: retention(&args.replace).or(usual),
+            retention: retention(&args.replace),
             permissions: self.permissions(args.force, args.lost.allow_lost),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
             ..RunTerms::default()
         };
         let before = self.before(plan.target());
-        let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
+        let outcome = self.run(&args.run, &terms, |run| {
+            if is_deployed {
+                environment::deploy(run, &plan)
+            } else {
+                environment::apply(run, &plan)
+            }
+        })?;
         let is_nothing = plan.publication() == Publication::Nothing;
         if matches!(outcome, Outcome::NoChanges(_)) && !is_nothing {
             let shown = escape(plan.target());
@@ -106,9 +115,15 @@ impl Session<'_> {
     }
 
     /// Shows a plan, and reports whether it could be applied now.
-    fn try_on(&self, args: &ApplyArgs, plan: &Plan) -> Result<Exit, CliError> {
+    fn try_on(
+        &self,
+        args: &ApplyArgs,
+        plan: &Plan,
+        usual: Option<Retention>,
+    ) -> Result<Exit, CliError> {
         if !self.json {
-            self.show(plan, Some(args.run.durability))?;
+            let retention = retention(&args.replace).or(usual);
+            self.show(plan, Some(args.run.durability), retention)?;
         }
         let path = Path::new(plan.target());
         if let Ok(target) = Target::open(&self.fs, path, Parents::Require)
@@ -155,16 +170,17 @@ impl Session<'_> {
         self.take_bytecode(read, from)?;
         let found = self.with_caller(|caller| caller.find_wheels(planned, from, need));
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
-        let plan = match env_dir {
-            Some(env_dir) => self.made_again(args, &plan, &env_dir, is_deployed)?,
-            None => plan,
-        };
-        if !is_deployed {
-            return Ok(plan);
+        match env_dir {
+            Some(env_dir) => self.made_again(args, &plan, &env_dir, is_deployed),
+            None => Ok(plan),
         }
-        // What is at the target now is replaced, as by `create --clear`.
+    }
+
+    /// A plan of a registry over what is at its target now, which is replaced as by `create
+    /// --clear`.
+    fn over(&self, args: &ApplyArgs, plan: &Plan) -> Result<Plan, CliError> {
         let permissions = self.permissions(args.force, args.lost.allow_lost);
-        environment::over(&self.fs, &plan, permissions).map_err(|error| of_plan(&error))
+        environment::over(&self.fs, plan, permissions).map_err(|error| of_plan(&error))
     }
 
     /// A saved plan, made again for another path.

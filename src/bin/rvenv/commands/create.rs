@@ -68,6 +68,7 @@ impl Session<'_> {
         let is_shown = args.output.dry_run;
         let durability = Some(args.run.durability);
         let saving = Saving::of(args.output.out.as_ref(), self.json && is_shown, durability)?;
+        let saving = saving.with_retention(retention(&args.replace));
         if saving.is_kept() && targets.len() > 1 {
             let what = "a file, or a JSON object, holds the plan of one environment";
             return Err(CliError::new(Code::Usage, what).hint("name one environment"));

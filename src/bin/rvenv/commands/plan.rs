@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rvenv::render::escape;
 use rvenv::request::{Answer, Intent};
 use rvenv::verify::planned_digest;
-use rvenv_journal::{Plan, Publication};
+use rvenv_journal::{Plan, Publication, Retention};
 use tempfile::TempDir;
 
 use super::asking::{MadePlan, intent};
@@ -25,6 +25,8 @@ pub(super) struct Saving<'a> {
     json: bool,
     /// How durable the change would be, if the command line says that.
     durability: Option<DurabilityArg>,
+    /// What would happen to what is replaced, if the command line says that.
+    retention: Option<Retention>,
 }
 
 impl<'a> Saving<'a> {
@@ -40,7 +42,13 @@ impl<'a> Saving<'a> {
             out,
             json,
             durability,
+            retention: None,
         })
+    }
+
+    /// The same for a command line that says what happens to what is replaced.
+    pub(super) fn with_retention(self, retention: Option<Retention>) -> Self {
+        Self { retention, ..self }
     }
 
     /// Whether nothing but the plan is printed.
@@ -139,7 +147,7 @@ impl Session<'_> {
         if saving.is_data() {
             self.terminal.json(&plan.to_json())
         } else {
-            self.show(plan, saving.durability)
+            self.show(plan, saving.durability, saving.retention)
         }
     }
 

@@ -16,7 +16,7 @@ impl Session<'_> {
         if self.json {
             self.terminal.json(&plan.to_json())?;
         } else {
-            self.show(&plan, None)?;
+            self.show(&plan, None, None)?;
         }
         Ok(Exit::Done)
     }

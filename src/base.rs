@@ -8,6 +8,7 @@ pub(crate) mod cached_answer;
 pub mod config_settings;
 pub(crate) mod early_look;
 pub mod fingerprint;
+pub(crate) mod image_layout;
 pub mod lexical_path;
 pub(crate) mod one_line;
 pub(crate) mod owners;

@@ -11,21 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::manifest::{Descriptor, INDEX, MANIFEST, Manifest, ManifestError};
+use crate::base::image_layout;
 
 /// The kind of a layer.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// The kind of a configuration.
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// The file that marks a layout.
-pub const LAYOUT_NAME: &str = "oci-layout";
-/// What that file has.
-pub const LAYOUT_BYTES: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-/// The file that names the images of a layout.
-pub const INDEX_NAME: &str = "index.json";
 /// The tag of the image in its layout.
 pub const TAG: &str = "latest";
-/// The annotation with a tag.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Where programs are, if no base says it.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How processors are named in images, by the last part of a platform in the name of a wheel.
@@ -199,7 +192,7 @@ pub fn index(manifest: &Descriptor, architecture: &str) -> Vec<u8> {
             "mediaType": MANIFEST,
             "digest": format!("sha256:{}", manifest.digest),
             "size": manifest.len,
-            "annotations": { REF_NAME: TAG },
+            "annotations": { image_layout::TAG: TAG },
             "platform": { "architecture": architecture, "os": "linux" },
         }],
     });
@@ -279,7 +272,7 @@ pub fn listed(index: &[u8]) -> Result<Vec<Listed>, ManifestError> {
         Ok(Listed {
             digest: digest.ok_or(ManifestError::Digest(one.digest))?,
             is_index: one.media_type == INDEX,
-            tag: text(&one.annotations, REF_NAME),
+            tag: text(&one.annotations, image_layout::TAG),
             architecture: text(&one.platform, "architecture"),
         })
     });

@@ -23,15 +23,9 @@ use super::asked::Asked;
 use super::place::{Body, Found, Place, PlaceError, Resume};
 use super::places::check_size;
 use super::registry::{Blob, MANIFEST_BYTES_MAX, Sending};
+use crate::base::image_layout::{INDEX, MARK, TAG, blob};
 use crate::base::regular_file;
 use crate::python::shown;
-
-const MARK: &str = "oci-layout";
-const MARK_BYTES: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-const INDEX: &str = "index.json";
-const BLOBS: [&str; 2] = ["blobs", "sha256"];
-/// The annotation of an entry of the index with its tag.
-const TAG: &str = "org.opencontainers.image.ref.name";
 
 /// A directory in the form of a registry.
 #[derive(Clone, Debug)]
@@ -46,11 +40,6 @@ impl Layout {
             path: path.to_owned(),
             fs: RealFs::new(),
         }
-    }
-
-    fn blob_path(&self, digest: Digest) -> PathBuf {
-        let [blobs, sha256] = BLOBS;
-        self.path.join(blobs).join(sha256).join(digest.to_string())
     }
 
     /// Opens a file; `None` if it does not exist in a directory that does.
@@ -97,7 +86,7 @@ impl Layout {
         let Ok(digest) = Digest::parse(&digits) else {
             return Ok(None);
         };
-        let path = self.blob_path(digest);
+        let path = blob(&self.path, digest);
         let Some(bytes) = self.read(&path)? else {
             return Ok(None);
         };
@@ -187,7 +176,7 @@ impl Place for Layout {
         let Some(digest) = asked.hashes().sha256() else {
             return Ok(None);
         };
-        let path = self.blob_path(digest);
+        let path = blob(&self.path, digest);
         let Some(file) = self.open(path.clone())? else {
             return Ok(None);
         };

@@ -9,7 +9,7 @@ use rvenv_journal::{Digest, Fs as _};
 use serde_json::{Value, json};
 
 use super::writing::Writer;
-use super::{INDEX, MARK, MARK_BYTES, TAG};
+use crate::base::image_layout::{INDEX, MARK, MARK_BYTES, TAG};
 use crate::fetch::registry::{Blob, BlobBytes};
 
 const ABOVE: &str = "/srv";

@@ -12,7 +12,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ use serde_json::{Map, Value, json};
 use super::super::asked::{Hasher, Hashes};
 use super::super::place::PlaceError;
 use super::super::registry::{Blob, BlobBytes, MANIFEST_BYTES_MAX, Sending};
-use super::{BLOBS, INDEX, MARK, MARK_BYTES, TAG, entries, index_of, tag_of};
+use super::{entries, index_of, tag_of};
+use crate::base::image_layout::{self, BLOBS, INDEX, MARK, MARK_BYTES, TAG};
 use crate::base::regular_file;
 use crate::python::shown;
 
@@ -140,17 +141,12 @@ impl<'a> Writer<'a> {
         };
         if found != blob.digest {
             return Err(PlaceError::Hash {
-                shown: shown(&self.blob_path(blob.digest)),
+                shown: shown(&image_layout::blob(self.path, blob.digest)),
                 found: found.to_string(),
             });
         }
         temp.publish(&name, &dirs.sha256)?;
         Ok(Sending::Sent)
-    }
-
-    fn blob_path(self, digest: Digest) -> PathBuf {
-        let [blobs, sha256] = BLOBS;
-        self.path.join(blobs).join(sha256).join(digest.to_string())
     }
 
     fn index(self, root: &Dir) -> Result<Map<String, Value>, PlaceError> {

@@ -15,13 +15,12 @@ use rvenv_journal::raw::Input;
 
 use super::base_files::BaseFiles;
 use super::{BaseFault, ImageFailed};
-use crate::artifact::image::{Config, INDEX_NAME, Listed, listed};
+use crate::artifact::image::{Config, Listed, listed};
 use crate::artifact::layers::BASE_LAYERS_MAX;
 use crate::artifact::manifest::{Descriptor, MANIFESTS_MAX, Manifest, ManifestError};
+use crate::base::image_layout::{INDEX, blob};
 use crate::base::regular_file;
 
-/// The directories of blobs in a layout.
-pub(super) const BLOBS: [&str; 2] = ["blobs", "sha256"];
 /// More than any manifest or configuration has.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
 
@@ -63,7 +62,7 @@ impl Base {
 
     /// Opens a blob.
     pub(super) fn open(&self, digest: Digest) -> Result<File, ImageFailed> {
-        let opened = regular_file::open(&blobs(&self.layout).join(digest.to_string()));
+        let opened = regular_file::open(&blob(&self.layout, digest));
         opened.map_err(|source| self.unread(digest, source))
     }
 
@@ -111,8 +110,8 @@ impl Base {
     }
 
     fn manifest(&self, tag: Option<&str>, processors: &'static str) -> Result<Manifest, BaseFault> {
-        let index = text(&self.layout.join(INDEX_NAME), INDEX_NAME)?;
-        let found = listed(&index).map_err(malformed(INDEX_NAME))?;
+        let index = text(&self.layout.join(INDEX), INDEX)?;
+        let found = listed(&index).map_err(malformed(INDEX))?;
         let is_tagged = |one: &Listed| tag.is_none() || one.tag.as_deref() == tag;
         let is_for = |one: &Listed| {
             let own = one.architecture.as_deref();
@@ -169,7 +168,7 @@ impl Base {
 
     fn blob(&self, digest: Digest) -> Result<Vec<u8>, BaseFault> {
         let name = digest.to_string();
-        let bytes = text(&blobs(&self.layout).join(&name), &name)?;
+        let bytes = text(&blob(&self.layout, digest), &name)?;
         if Digest::of(&bytes) == digest {
             Ok(bytes)
         } else {
@@ -192,11 +191,6 @@ impl Read for Stoppable<'_> {
         }
         self.reader.read(piece)
     }
-}
-
-/// Where a layout has its blobs.
-pub(super) fn blobs(layout: &Path) -> PathBuf {
-    layout.join(BLOBS[0]).join(BLOBS[1])
 }
 
 fn text(path: &Path, name: &str) -> Result<Vec<u8>, BaseFault> {

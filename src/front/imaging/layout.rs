@@ -15,16 +15,14 @@ use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Rename};
 use tar::{EntryType, Header};
 
-use super::base::{BLOBS, Base, blobs};
+use super::base::Base;
 use super::layer::{self, Hashing};
 use super::place::Place;
 use super::{BaseFault, ImageFailed, ImageRequest, Imaged, Subject, disk, of_fs};
-use crate::artifact::image::{
-    Addition, CONFIG, Config, INDEX_NAME, LAYER, LAYOUT_BYTES, LAYOUT_NAME, WrittenLayer, index,
-    manifest,
-};
+use crate::artifact::image::{Addition, CONFIG, Config, LAYER, WrittenLayer, index, manifest};
 use crate::artifact::layers::layers;
 use crate::artifact::manifest::{Descriptor, MANIFEST};
+use crate::base::image_layout::{BLOBS, INDEX, MARK, MARK_BYTES, blobs};
 use crate::base::timestamp::timestamp;
 
 /// A blob whose digest is not known yet.
@@ -42,7 +40,7 @@ pub(super) fn make(
     let base = base.map(|path| Base::read(path, subject.architecture));
     let base = base.transpose()?;
     let mut layout = Layout::create(place, subject.bytes.interrupted)?;
-    layout.file(LAYOUT_NAME, LAYOUT_BYTES)?;
+    layout.file(MARK, MARK_BYTES)?;
     let below = base.as_ref().map_or(&[][..], |base| &base.layers);
     for blob in below {
         if let Some(base) = &base {
@@ -77,7 +75,7 @@ pub(super) fn make(
     let config = layout.bytes(CONFIG, &config.to_bytes())?;
     let manifest = manifest(config, below, &written).to_bytes();
     let manifest = layout.bytes(MANIFEST, &manifest)?;
-    layout.file(INDEX_NAME, &index(&manifest, subject.architecture))?;
+    layout.file(INDEX, &index(&manifest, subject.architecture))?;
     let len = layout.finish()?;
     Ok(Imaged {
         digest: manifest.digest,

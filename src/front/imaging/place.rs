@@ -15,7 +15,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind, Rename};
 use rvenv_journal::raw::remove_tree;
 
 use super::{Format, ImageFailed, ImageRequest, Replace, disk, of_fs};
-use crate::artifact::image::LAYOUT_NAME;
+use crate::base::image_layout::MARK;
 use crate::base::regular_file;
 
 /// What the name of the private directory begins with.
@@ -187,7 +187,7 @@ fn is_layout(fs: &dyn Fs, above: &Dir, name: &OsStr) -> bool {
     let Ok(dir) = fs.open_dir(above, name) else {
         return false;
     };
-    let marked = fs.meta(&dir, OsStr::new(LAYOUT_NAME));
+    let marked = fs.meta(&dir, OsStr::new(MARK));
     marked.is_ok_and(|meta| meta.is_some_and(|meta| meta.kind == Kind::File))
 }
 

@@ -10,11 +10,20 @@ use rvenv_journal::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::manifest::{Descriptor, INDEX, MANIFEST, Manifest, ManifestError};
+use super::manifest::{Descriptor, INDEX, MANIFEST, Manifest, ManifestError, kind_of};
 use crate::base::image_layout;
 
 /// The kind of a layer.
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// Whatever may be or list a base image, as a request names what it takes.
+pub const IMAGE_OR_INDEX: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.docker.distribution.manifest.v2+json";
+/// What Docker had before there was a specification: the same under other names.
+const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 /// The kind of a configuration.
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The tag of the image in its layout.
@@ -170,6 +179,28 @@ fn list(value: Option<Value>) -> Vec<Value> {
     }
 }
 
+/// Whether a text lists images.
+///
+/// # Errors
+/// See [`ManifestError`].
+pub fn is_index(bytes: &[u8]) -> Result<bool, ManifestError> {
+    Ok([INDEX, DOCKER_INDEX].contains(&kind_of(bytes)?.as_str()))
+}
+
+/// Reads the manifest of a base image, with the kinds of layers that the specification has.
+///
+/// # Errors
+/// See [`ManifestError`].
+pub fn manifest_of_base(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+    let mut manifest = Manifest::of_kinds(bytes, &[MANIFEST, DOCKER_MANIFEST])?;
+    for layer in &mut manifest.layers {
+        if layer.kind == DOCKER_LAYER {
+            LAYER.clone_into(&mut layer.kind);
+        }
+    }
+    Ok(manifest)
+}
+
 /// The manifest of an image.
 #[must_use]
 pub fn manifest(config: Descriptor, base: &[Descriptor], layers: &[WrittenLayer]) -> Manifest {
@@ -271,7 +302,7 @@ pub fn listed(index: &[u8]) -> Result<Vec<Listed>, ManifestError> {
         let digest = digits.and_then(|digits| Digest::parse(digits).ok());
         Ok(Listed {
             digest: digest.ok_or(ManifestError::Digest(one.digest))?,
-            is_index: one.media_type == INDEX,
+            is_index: [INDEX, DOCKER_INDEX].contains(&one.media_type.as_str()),
             tag: text(&one.annotations, image_layout::TAG),
             architecture: text(&one.platform, "architecture"),
         })
@@ -361,6 +392,28 @@ mod tests {
             architecture: Some("arm64".to_owned()),
         };
         assert_eq!(listed, [expected]);
+    }
+
+    #[test]
+    fn what_docker_pushed_before_the_specification_is_an_image() {
+        let own = Manifest {
+            artifact: String::new(),
+            config: Descriptor::new(CONFIG, Digest::of(b"config"), 6),
+            layers: vec![Descriptor::new(LAYER, Digest::of(b"layer"), 5)],
+            annotations: std::collections::BTreeMap::new(),
+        };
+        let text = String::from_utf8(own.to_bytes()).unwrap();
+        let dockers = text.replace(MANIFEST, DOCKER_MANIFEST);
+        let dockers = dockers.replace(LAYER, DOCKER_LAYER);
+        assert!(!is_index(dockers.as_bytes()).unwrap());
+        assert_eq!(manifest_of_base(dockers.as_bytes()).unwrap(), own);
+        assert!(Manifest::from_bytes(dockers.as_bytes()).is_err());
+        let manifest = Descriptor::new(MANIFEST, Digest::of(b"m"), 3);
+        let list = String::from_utf8(index(&manifest, "arm64")).unwrap();
+        let list = list.replace(INDEX, DOCKER_INDEX);
+        assert!(is_index(list.as_bytes()).unwrap());
+        assert_eq!(listed(list.as_bytes()).unwrap()[0].digest, manifest.digest);
+        assert!(manifest_of_base(list.as_bytes()).is_err());
     }
 
     #[test]

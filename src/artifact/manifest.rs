@@ -205,8 +205,13 @@ impl Manifest {
     /// # Errors
     /// See [`ManifestError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        Self::of_kinds(bytes, &[MANIFEST])
+    }
+
+    /// Reads a manifest that is of one of these kinds, or does not say its kind.
+    pub(super) fn of_kinds(bytes: &[u8], kinds: &[&str]) -> Result<Self, ManifestError> {
         let kind = kind_of(bytes)?;
-        if !matches!(kind.as_str(), "" | MANIFEST) {
+        if !kind.is_empty() && !kinds.contains(&kind.as_str()) {
             return Err(ManifestError::Kind(kind));
         }
         let dto: ManifestDto = serde_json::from_slice(bytes).map_err(ManifestError::Syntax)?;

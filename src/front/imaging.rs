@@ -26,6 +26,7 @@
 
 pub mod base;
 mod base_files;
+mod base_pull;
 mod bytes;
 mod filesystem;
 mod layer;
@@ -43,15 +44,19 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
+use self::base::Base;
 use self::bytes::Bytes;
 use self::place::Place;
 use super::caller::{Caller, Compilation};
 use super::plan_note::{interpreter_of, wheels_of};
+use super::pulling::PullFailed;
+use super::saved_plan::WheelPlaces;
 use crate::artifact::image::{WrittenLayer, architecture};
 use crate::artifact::layers::{BASE_LAYERS_MAX, Tree};
 use crate::artifact::manifest::ManifestError;
 use crate::build::roles;
 use crate::change::provision::{Known, Provision, StoreAccess};
+use crate::fetch::Reference;
 use crate::python::bytecode::Bytecode;
 use crate::python::{Lines, shown};
 use crate::wheel::Catalogue;
@@ -89,10 +94,24 @@ pub struct ImageRequest {
     pub format: Format,
     /// Whether what has its path may be replaced.
     pub replace: Replace,
-    /// A layout with an image to put the environment on; `PATH`, or `PATH:TAG`.
-    pub base: Option<PathBuf>,
+    /// The image to put the environment on.
+    pub base: Option<BaseImage>,
     /// Whether the interpreter of the plan may be started to compile what the store no longer has.
     pub compilation: Compilation,
+}
+
+/// Where the image is that an environment is put on.
+#[derive(Clone, Debug)]
+pub enum BaseImage {
+    /// In a layout: `PATH`, or `PATH:TAG`.
+    Layout(PathBuf),
+    /// In a registry.
+    Hosted {
+        /// What names it, or an index that lists it.
+        reference: Reference,
+        /// The settings for registries.
+        from: Box<WheelPlaces>,
+    },
 }
 
 /// An image that was made.
@@ -216,6 +235,15 @@ pub enum BaseFault {
     /// A blob has other bytes.
     #[error("the blob {0} is damaged")]
     Damaged(Digest),
+    /// Nothing has this tag or digest.
+    #[error("it does not exist")]
+    Absent,
+    /// The index lists an image that is not there.
+    #[error("it lists the manifest `sha256:{0}`, which does not exist")]
+    Lacks(Digest),
+    /// It cannot be had.
+    #[error(transparent)]
+    Pull(Box<PullFailed>),
     /// It has no image for these processors.
     #[error("it has no image for {0}")]
     None(&'static str),
@@ -238,6 +266,12 @@ pub enum BaseFault {
     Crowded(usize),
 }
 
+impl From<PullFailed> for BaseFault {
+    fn from(failed: PullFailed) -> Self {
+        Self::Pull(Box::new(failed))
+    }
+}
+
 impl Caller<'_> {
     /// Makes an image of a plan whose wheels are files, as [`Caller::find_wheels`] finds them.
     ///
@@ -258,6 +292,13 @@ impl Caller<'_> {
         let architecture =
             architecture.map_err(|wheel| ImageFailed::OtherSystem(wheel.to_owned()))?;
         let place = Place::open(self.fs, request)?;
+        let base = match &request.base {
+            Some(BaseImage::Layout(path)) => Some(Base::read(path, architecture)?),
+            Some(BaseImage::Hosted { reference, from }) => {
+                Some(self.pull_base(reference, from, architecture)?)
+            }
+            None => None,
+        };
         let wheels = Catalogue::new(self.host.cache.as_ref());
         self.with_control(|control| {
             let compiler = self.compiler(control);
@@ -291,7 +332,7 @@ impl Caller<'_> {
                 },
             };
             let imaged = match request.format {
-                Format::OciLayout => layout::make(&subject, &place, request),
+                Format::OciLayout => layout::make(&subject, &place, base.as_ref()),
                 Format::Squashfs | Format::Erofs => {
                     let around = &self.host.surroundings;
                     let tool = filesystem::Tool::of(request.format, around)?;

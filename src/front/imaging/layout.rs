@@ -18,7 +18,7 @@ use tar::{EntryType, Header};
 use super::base::Base;
 use super::layer::{self, Hashing};
 use super::place::Place;
-use super::{BaseFault, ImageFailed, ImageRequest, Imaged, Subject, disk, of_fs};
+use super::{BaseFault, ImageFailed, Imaged, Subject, disk, of_fs};
 use crate::artifact::image::{Addition, CONFIG, Config, LAYER, WrittenLayer, index, manifest};
 use crate::artifact::layers::layers;
 use crate::artifact::manifest::{Descriptor, MANIFEST};
@@ -34,20 +34,17 @@ const BLOCK: usize = 512;
 pub(super) fn make(
     subject: &Subject<'_>,
     place: &Place<'_>,
-    request: &ImageRequest,
+    base: Option<&Base>,
 ) -> Result<Imaged, ImageFailed> {
-    let base = request.base.as_deref();
-    let base = base.map(|path| Base::read(path, subject.architecture));
-    let base = base.transpose()?;
     let mut layout = Layout::create(place, subject.bytes.interrupted)?;
     layout.file(MARK, MARK_BYTES)?;
-    let below = base.as_ref().map_or(&[][..], |base| &base.layers);
+    let below = base.map_or(&[][..], |base| &base.layers);
     for blob in below {
-        if let Some(base) = &base {
+        if let Some(base) = base {
             layout.copy(base, blob)?;
         }
     }
-    if let (Some(base), Some(interpreter)) = (&base, subject.interpreter) {
+    if let (Some(base), Some(interpreter)) = (base, subject.interpreter) {
         base.must_have(interpreter, subject.bytes.interrupted)?;
     }
     let mut written = Vec::new();
@@ -63,9 +60,7 @@ pub(super) fn make(
             what: layer.what,
         });
     }
-    let config = base
-        .as_ref()
-        .map_or_else(Config::default, |base| base.config.clone());
+    let config = base.map_or_else(Config::default, |base| base.config.clone());
     let config = config.with(&Addition {
         target: subject.target,
         architecture: subject.architecture,

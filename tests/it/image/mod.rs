@@ -3,7 +3,7 @@
 //!
 //! Wheels made here; nothing leaves this machine. Who unpacks, mounts and copies is a stranger:
 //! `umoci`, `skopeo`, the kernel.
-//! Read next: `layouts.rs`, `filesystems.rs`, `kills.rs`.
+//! Read next: `layouts.rs`, `bases.rs`, `filesystems.rs`, `kills.rs`.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -12,6 +12,7 @@
     reason = "tests start real programs, and read and damage what they made"
 )]
 
+mod bases;
 mod filesystems;
 mod kills;
 mod layouts;

@@ -8,7 +8,7 @@ use rvenv::imaging::{BaseFault, ImageFailed};
 use rvenv::provision::BytecodeLost;
 use rvenv_journal::ContentError;
 
-use super::{CliError, Code, State, interruption};
+use super::{CliError, Code, State, interruption, of_pull};
 
 /// Describes why there is no image.
 pub(crate) fn of_image(failed: &ImageFailed, terminated: bool) -> CliError {
@@ -36,7 +36,20 @@ pub(crate) fn of_image(failed: &ImageFailed, terminated: bool) -> CliError {
         ImageFailed::NoTool { .. } => Code::NoImageTool,
         ImageFailed::Tool { .. } => Code::ImageFailed,
         ImageFailed::BaseOfFilesystem => Code::Usage,
-        ImageFailed::Base { .. } => Code::BadBase,
+        ImageFailed::Base { source, .. } => match source {
+            BaseFault::Pull(why) => {
+                return of_pull(why, terminated).leaving(State::ImageNotWritten);
+            }
+            BaseFault::Absent | BaseFault::Lacks(_) => Code::FetchFailed,
+            BaseFault::Read { .. }
+            | BaseFault::Malformed { .. }
+            | BaseFault::Damaged(_)
+            | BaseFault::None(_)
+            | BaseFault::Several(..)
+            | BaseFault::Layers { .. }
+            | BaseFault::NoInterpreter(_)
+            | BaseFault::Crowded(_) => Code::BadBase,
+        },
         ImageFailed::Interrupted => interruption(terminated),
     };
     let state = if matches!(failed, ImageFailed::Doubt { .. }) {
@@ -86,7 +99,10 @@ fn hint(failed: &ImageFailed) -> Option<String> {
         }
         ImageFailed::BaseOfFilesystem => "leave out `--base`, or `--format`",
         ImageFailed::Base { source, .. } => match source {
-            BaseFault::Several(..) => "name one by its tag: `--base DIR:TAG`",
+            BaseFault::Several(..) => "name one by its tag or digest, as in `--base DIR:TAG`",
+            BaseFault::Absent => "`skopeo list-tags docker://HOST/REPOSITORY` lists what there is",
+            BaseFault::Lacks(_) => "copy the image and all that it lists: `skopeo copy --all`",
+            BaseFault::Pull(_) => return None,
             BaseFault::NoInterpreter(_) => {
                 "make the plan in a container of the base, or leave out `--base`"
             }

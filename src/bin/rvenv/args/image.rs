@@ -21,12 +21,14 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "DIR", help_heading = TARGET)]
     pub(crate) at: Option<OsString>,
 
-    /// Put the environment on an image of this OCI layout, which has the interpreter
+    /// Put the environment on this image, which has the interpreter
     ///
-    /// A directory, as `skopeo copy docker://python:3.13-slim oci:base` writes it, or `DIR:TAG`.
-    /// Its layers and its configuration become those of the image. Without a base, the image has
-    /// the environment alone.
-    #[arg(long, value_name = "LAYOUT", help_heading = TARGET)]
+    /// `oci://HOST/REPOSITORY:TAG` or `oci://HOST/REPOSITORY@sha256:DIGEST` is fetched from a
+    /// registry; of an index that lists images for several platforms, the one for the wheels of the
+    /// environment is taken. `DIR` or `DIR:TAG` is an OCI layout, as `skopeo copy
+    /// docker://python:3.13-slim oci:base` writes it. The layers and the configuration of the base
+    /// become those of the image. Without a base, the image has the environment alone.
+    #[arg(long, value_name = "IMAGE", help_heading = TARGET)]
     pub(crate) base: Option<PathBuf>,
 
     #[command(flatten)]

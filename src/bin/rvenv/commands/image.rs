@@ -4,7 +4,8 @@
 //! Read next: the library's `front/imaging.rs`.
 
 use rvenv::caller::Compilation;
-use rvenv::imaging::{Format, ImageRequest, Imaged, Replace};
+use rvenv::fetch::is_reference;
+use rvenv::imaging::{BaseImage, Format, ImageRequest, Imaged, Replace};
 use rvenv::render::{escape, shown_size};
 use rvenv::saved_plan::Need;
 use rvenv_journal::Plan;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::choice::not_an_index;
 use super::generations::json_of;
-use super::push::places;
+use super::push::{places, reference};
 use crate::advice::{CliError, Exit, of_image, of_rebuild, of_unsuited};
 use crate::args::{FormatArg, ImageArgs};
 use crate::session::Session;
@@ -81,7 +82,7 @@ impl Session<'_> {
             } else {
                 Replace::Refuse
             },
-            base: args.base.clone(),
+            base: base(args)?,
             compilation: Compilation::of(args.compile_bytecode),
         };
         let what = "Writing the image";
@@ -165,6 +166,21 @@ impl Session<'_> {
         self.terminal.story(&next(args, plan.target()));
         Ok(())
     }
+}
+
+/// The image that the environment is put on.
+fn base(args: &ImageArgs) -> Result<Option<BaseImage>, CliError> {
+    let Some(given) = &args.base else {
+        return Ok(None);
+    };
+    let text = given.to_string_lossy();
+    if !is_reference(&text) {
+        return Ok(Some(BaseImage::Layout(given.clone())));
+    }
+    Ok(Some(BaseImage::Hosted {
+        reference: reference(&text)?,
+        from: Box::new(places(&args.places, Some(&args.index))),
+    }))
 }
 
 /// What may be done with an image.

@@ -39,8 +39,8 @@ pub(crate) use registry::{
 pub(crate) use saved_plan::{ApplyArgs, ShowArgs};
 pub(crate) use shared::{
     CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, FromArg, IndexArgs,
-    LinkModeArg, LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs,
-    WaitArg,
+    LinkModeArg, LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs,
+    SavedWheelsArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES};
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::registry::ChoiceArg;
-use super::shared::{IndexArgs, OUTPUT, PACKAGES, PlacesArgs, TARGET};
+use super::shared::{OUTPUT, SavedWheelsArgs, TARGET};
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
@@ -34,15 +34,8 @@ pub(crate) struct ImageArgs {
     #[command(flatten)]
     pub(crate) choice: ChoiceArg,
 
-    /// Let the interpreter of the plan compile bytecode that the cache no longer has
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) compile_bytecode: bool,
-
     #[command(flatten)]
-    pub(crate) places: PlacesArgs,
-
-    #[command(flatten)]
-    pub(crate) index: IndexArgs,
+    pub(crate) wheels: SavedWheelsArgs,
 
     /// Where to: a directory or a file whose name ends with `.tar` for oci-layout, else a file
     #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = OUTPUT)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{INTERPRETER, IndexArgs, OUTPUT, PACKAGES, PUBLICATION, PlacesArgs};
+use super::shared::{INTERPRETER, OUTPUT, PUBLICATION, PlacesArgs, SavedWheelsArgs};
 
 // Which environment of an index.
 #[derive(Debug, Args)]
@@ -33,15 +33,8 @@ pub(crate) struct PushArgs {
     #[arg(value_name = "REFERENCE")]
     pub(crate) reference: String,
 
-    /// Let the interpreter of the plan compile bytecode that the cache no longer has
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) compile_bytecode: bool,
-
     #[command(flatten)]
-    pub(crate) places: PlacesArgs,
-
-    #[command(flatten)]
-    pub(crate) index: IndexArgs,
+    pub(crate) wheels: SavedWheelsArgs,
 
     /// Attach an SBOM to each environment, as `rvenv status --sbom` prints it
     #[arg(long, help_heading = PUBLICATION)]

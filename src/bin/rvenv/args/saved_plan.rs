@@ -9,8 +9,7 @@ use clap::Args;
 
 use super::registry::ChoiceArg;
 use super::shared::{
-    AllowLostArg, IndexArgs, OUTPUT, PACKAGES, PUBLICATION, PlacesArgs, ReplaceArgs, RunArgs,
-    TARGET,
+    AllowLostArg, OUTPUT, PUBLICATION, ReplaceArgs, RunArgs, SavedWheelsArgs, TARGET,
 };
 
 #[derive(Debug, Args)]
@@ -48,15 +47,8 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) lost: AllowLostArg,
 
-    /// Let the interpreter of the plan compile bytecode that the cache no longer has
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) compile_bytecode: bool,
-
     #[command(flatten)]
-    pub(crate) places: PlacesArgs,
-
-    #[command(flatten)]
-    pub(crate) index: IndexArgs,
+    pub(crate) wheels: SavedWheelsArgs,
 
     /// Refuse the plan unless it, or the manifest or the index that names it in a registry, has
     /// this digest

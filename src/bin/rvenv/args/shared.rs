@@ -253,6 +253,20 @@ pub(crate) struct PlacesArgs {
     pub(crate) allow_host: Vec<String>,
 }
 
+/// What a saved plan needs on this machine: its wheels, and the bytecode of their modules.
+#[derive(Debug, Args)]
+pub(crate) struct SavedWheelsArgs {
+    /// Let the interpreter of the plan compile bytecode that the cache no longer has
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
+
+    #[command(flatten)]
+    pub(crate) places: PlacesArgs,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
+}
+
 /// What is uninstalled; an option of no command but `uninstall`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RemovalArgs {

@@ -14,7 +14,7 @@ use rvenv_journal::{Digest, Parents, Plan, Publication, Retention, Target};
 
 use super::asking::retention;
 use super::choice::not_an_index;
-use super::push::{places, reference};
+use super::push::{places_of, reference};
 use super::verify::warning;
 use crate::advice::{
     CliError, Code, Exit, Recovery, of_plan, of_pull, of_rebuild, of_run, of_unsuited,
@@ -26,7 +26,7 @@ use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
-        let mut from = places(&args.places, Some(&args.index));
+        let mut from = places_of(&args.wheels);
         let read = self.read_plan(&args.plan_file, &args.choice, &mut from)?;
         if let Some(pinned) = &args.digest {
             check_digest(&read, pinned)?;
@@ -50,7 +50,7 @@ impl Session<'_> {
             retention: retention(&args.replace),
             permissions: self.permissions(args.force, args.lost.allow_lost),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
-            compilation: Compilation::of(args.compile_bytecode),
+            compilation: Compilation::of(args.wheels.compile_bytecode),
             ..RunTerms::default()
         };
         let before = self.before(plan.target());

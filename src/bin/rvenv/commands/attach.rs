@@ -82,7 +82,7 @@ impl Session<'_> {
         let attachment =
             self.with_caller(|caller| caller.attachment(&args.kind, args.file.clone()));
         let attachment = attachment.map_err(|failed| self.not_attached(failed))?;
-        let from = places(&PlacesArgs::default(), None);
+        let from = places(&PlacesArgs::default());
         let attached = self.with_caller(|caller| caller.attach(&to, &attachment, &from));
         let attached = attached.map_err(|failed| self.not_attached(failed))?;
         let (subject, there) = (to.at(attached.subject), to.at(attached.manifest));
@@ -107,7 +107,7 @@ impl Session<'_> {
 
     pub(crate) fn attached(&self, args: &AttachedArgs) -> Result<Exit, CliError> {
         let to = reference(&args.reference)?;
-        let from = places(&PlacesArgs::default(), None);
+        let from = places(&PlacesArgs::default());
         let all = self.with_caller(|caller| caller.attached(&to, &from));
         let all = all.map_err(|failed| self.not_attached(failed))?;
         let is_wanted = |one: &&Listed| args.kind.as_ref().is_none_or(|kind| *kind == one.kind);
@@ -164,7 +164,7 @@ impl Session<'_> {
         listed: &[Listed],
         dir: &Path,
     ) -> Result<Vec<Written>, CliError> {
-        let from = places(&PlacesArgs::default(), None);
+        let from = places(&PlacesArgs::default());
         let files = self.with_caller(|caller| caller.fetch_attached(to, listed, &from));
         let files = files.map_err(|failed| self.not_attached(failed))?;
         make(dir).map_err(|error| not_written(dir, &error))?;

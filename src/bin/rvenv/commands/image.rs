@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::choice::not_an_index;
 use super::generations::json_of;
-use super::push::{places, reference};
+use super::push::{places_of, reference};
 use crate::advice::{CliError, Exit, of_image, of_rebuild, of_unsuited};
 use crate::args::{FormatArg, ImageArgs};
 use crate::session::Session;
@@ -83,7 +83,7 @@ impl Session<'_> {
                 Replace::Refuse
             },
             base: base(args)?,
-            compilation: Compilation::of(args.compile_bytecode),
+            compilation: Compilation::of(args.wheels.compile_bytecode),
         };
         let what = "Writing the image";
         let made = self.with_caller_at(what, |caller| caller.image(&plan, &request));
@@ -94,7 +94,7 @@ impl Session<'_> {
 
     /// The plan of the image, whose wheels are files.
     fn to_image(&self, args: &ImageArgs) -> Result<Plan, CliError> {
-        let mut from = places(&args.places, Some(&args.index));
+        let mut from = places_of(&args.wheels);
         let plan = if args.source.is_dir() {
             if let Some(python) = self.wanted_of_index(&args.choice)? {
                 let given = args.source.to_string_lossy();
@@ -179,7 +179,7 @@ fn base(args: &ImageArgs) -> Result<Option<BaseImage>, CliError> {
     }
     Ok(Some(BaseImage::Hosted {
         reference: reference(&text)?,
-        from: Box::new(places(&args.places, Some(&args.index))),
+        from: Box::new(places_of(&args.wheels)),
     }))
 }
 

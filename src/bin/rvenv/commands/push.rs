@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::asking::sources;
 use super::generations::json_of;
 use crate::advice::{CliError, Code, Exit, of_push, of_republished, of_unsuited};
-use crate::args::{IndexArgs, PlacesArgs, PushArgs};
+use crate::args::{IndexArgs, PlacesArgs, PushArgs, SavedWheelsArgs};
 use crate::session::Session;
 
 /// What is in the registry now.
@@ -83,10 +83,10 @@ enum StateJson {
 impl Session<'_> {
     pub(crate) fn push(&self, args: &PushArgs) -> Result<Exit, CliError> {
         let to = reference(&args.reference)?;
-        let from = places(&args.places, Some(&args.index));
+        let from = places_of(&args.wheels);
         let sources = args.sources.iter().map(|given| self.source(given, &from));
         let sources = sources.collect::<Result<Vec<_>, _>>()?;
-        let compilation = Compilation::of(args.compile_bytecode);
+        let compilation = Compilation::of(args.wheels.compile_bytecode);
         let there = match sources.as_slice() {
             [Source::Plan { plan, .. }] => {
                 let pushed =
@@ -277,12 +277,19 @@ pub(super) fn reference(text: &str) -> Result<Reference, CliError> {
     })
 }
 
-/// Where wheels are, and the settings for registries.
-pub(super) fn places(places: &PlacesArgs, index: Option<&IndexArgs>) -> WheelPlaces {
-    let none = IndexArgs::default();
+/// Where the wheels of a saved plan are, and the settings for registries.
+pub(super) fn places_of(wheels: &SavedWheelsArgs) -> WheelPlaces {
+    WheelPlaces {
+        sources: sources(&wheels.index, &wheels.places.from),
+        ..places(&wheels.places)
+    }
+}
+
+/// Where wheels are besides indexes, and the settings for registries.
+pub(super) fn places(places: &PlacesArgs) -> WheelPlaces {
     WheelPlaces {
         wheelhouses: places.wheelhouse.clone(),
-        sources: sources(index.unwrap_or(&none), &places.from),
+        sources: sources(&IndexArgs::default(), &places.from),
         allow_hosts: places.allow_host.clone(),
     }
 }

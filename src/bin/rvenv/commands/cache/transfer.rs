@@ -37,7 +37,7 @@ struct WheelJson {
 impl Session<'_> {
     pub(super) fn cache_push(&self, args: &CachePushArgs) -> Result<Exit, CliError> {
         let to = reference(&args.reference)?;
-        let from = places(&args.places, None);
+        let from = places(&args.places);
         let pushed = self.with_caller(|caller| caller.push_cache(&to, &from));
         let pushed = pushed.map_err(|failed| of_push(failed, self.signals.terminated()))?;
         self.tell_pushed(&to, &pushed, What::Wheels)?;
@@ -50,7 +50,7 @@ impl Session<'_> {
 
     pub(super) fn cache_pull(&self, args: &CachePullArgs) -> Result<Exit, CliError> {
         let reference = reference(&args.reference)?;
-        let from = places(&PlacesArgs::default(), None);
+        let from = places(&PlacesArgs::default());
         let python = self.wanted_of_index(&args.choice)?;
         let python = python.as_ref();
         let pulled = self.with_caller(|caller| caller.pull_wheels(&reference, &from, python));

@@ -24,6 +24,7 @@ use crate::build::roles;
 use crate::change::environment;
 use crate::change::provision::StoreAccess;
 use crate::fetch::is_at_hand;
+use crate::python::Interpreter;
 
 /// What a plan is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +52,12 @@ impl Caller<'_> {
         wanted: Wanted,
     ) -> Result<Option<Plan>, UnsuitedPlan> {
         let note = notes.request().and_then(Note::read);
+        let Some((note, sketch)) = note.zip(sketch(manifest, notes)) else {
+            return Ok(None);
+        };
         // Only the interpreter knows the bytecode of new wheels.
-        let Some(note) = note.filter(|note| !note.compiles()) else {
-            return Ok(None);
-        };
-        let Some(sketch) = sketch(manifest, notes) else {
-            return Ok(None);
-        };
-        if self.check_interpreter(&sketch).is_err() || !self.is_cheaper(&sketch, wanted) {
+        let is_possible = !note.compiles() && self.check_interpreter(&sketch).is_ok();
+        if !is_possible || !self.is_cheaper(&sketch, wanted) {
             return Ok(None);
         }
         let sketch = self.find_wheels(&sketch, from, Need::Files)?;
@@ -93,16 +92,17 @@ impl Caller<'_> {
 
     /// What planning by a note gives for the target of a sketch, if it gives anything.
     fn planned_by(&self, note: &Note, sketch: &Plan) -> Option<Plan> {
-        let input = interpreter_of(sketch)?;
-        let real = fs::canonicalize(&input.path).ok()?;
-        let options = note.options(false);
-        let interpreter = note.interpreter(input, real)?;
-        let context = self.context(sketch.target(), interpreter, options.clone());
-        let mut context = context.ok()?;
-        context.options = options;
-        context.supplies = note.supplies(sketch);
+        let interpreter = noted_interpreter(sketch, note)?;
+        let context = self.noted_context(sketch, note, &interpreter, sketch.target());
+        let context = context.ok()?;
         environment::put(hooks::build(&Venv, &context).ok()?).ok()
     }
+}
+
+/// The interpreter of a plan as its note has it, unless it would have to compile.
+pub(super) fn noted_interpreter(plan: &Plan, note: &Note) -> Option<Interpreter> {
+    let input = interpreter_of(plan).filter(|_| !note.compiles())?;
+    note.interpreter(input, fs::canonicalize(&input.path).ok()?)
 }
 
 /// A plan without operations: the target, the interpreter and the wheels that a manifest names.

@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::choosing::{ChoiceFailed, Chosen};
 use super::deriving::Wanted;
 use super::plan_note::interpreter_of;
+use super::rebuilding::NoteState;
 use super::saved_plan::{UnsuitedPlan, WheelPlaces};
 use crate::artifact::index::Named;
 use crate::artifact::manifest::{
@@ -146,8 +147,8 @@ pub enum PullFailed {
 pub struct Pulled {
     /// The plan; its wheels are where it was pushed from.
     pub plan: Plan,
-    /// Whether it was made on this machine: then its interpreter is checked.
-    pub is_derived: bool,
+    /// Whether it was made on this machine by its note; then its interpreter is checked too.
+    pub note_state: NoteState,
     /// The digest of the manifest.
     pub manifest: Digest,
     /// How it was chosen, if an index lists it.
@@ -208,7 +209,7 @@ impl Caller<'_> {
         let places = from.with_repository(&reference.repository);
         let derived = self.derived(&manifest, &notes, &places, wanted);
         let derived = derived.map_err(Box::new)?;
-        let is_derived = derived.is_some();
+        let made = derived.as_ref().map(|_| NoteState::Proved);
         let plan = if let Some(plan) = derived {
             plan
         } else {
@@ -228,7 +229,7 @@ impl Caller<'_> {
         }
         Ok(Pulled {
             plan,
-            is_derived,
+            note_state: made.unwrap_or(NoteState::Unproved),
             manifest: digest,
             chosen,
             bytecode: manifest.of_kind(BYTECODE).cloned().collect(),

@@ -14,12 +14,22 @@ use rvenv_journal::{Digest, Plan, Publication};
 use thiserror::Error;
 
 use super::caller::Caller;
+use super::deriving::noted_interpreter;
 use super::plan_note::{Note, interpreter_of, makes_all};
 use super::request::{Answer, RequestFailed};
 use crate::base::umask::Umask;
 use crate::build::hooks::{self, Context, Venv};
 use crate::change::environment::{self, Permissions, PlanFailed};
 use crate::python::{self, Interpreter, NamedByTarget, Purpose};
+
+/// Whether the note of a plan was compared with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteState {
+    /// Planning by the note gives the plan.
+    Proved,
+    /// They were not compared yet.
+    Unproved,
+}
 
 /// Why a saved plan cannot be made for another path.
 #[derive(Debug, Error)]
@@ -89,7 +99,7 @@ impl Caller<'_> {
         permissions: Permissions<'_>,
     ) -> Result<Plan, RebuildFailed> {
         let clear = plan.publication() != Publication::Put;
-        let other = self.context_elsewhere(plan, env_dir)?;
+        let other = self.context_elsewhere(plan, env_dir, NoteState::Unproved)?;
         let made = environment::plan(self.fs, &Venv, &other, permissions)?;
         if !clear && made.publication() != Publication::Put {
             return Err(RebuildFailed::Exists(env_dir.to_owned()));
@@ -102,42 +112,78 @@ impl Caller<'_> {
     ///
     /// # Errors
     /// See [`RebuildFailed`].
-    pub fn rebuilt(&self, plan: &Plan, env_dir: &str) -> Result<Plan, RebuildFailed> {
-        let other = self.context_elsewhere(plan, env_dir)?;
+    pub fn rebuilt(
+        &self,
+        plan: &Plan,
+        env_dir: &str,
+        note_state: NoteState,
+    ) -> Result<Plan, RebuildFailed> {
+        let other = self.context_elsewhere(plan, env_dir, note_state)?;
         let draft = hooks::build(&Venv, &other).map_err(PlanFailed::from)?;
         Ok(environment::put(draft)?.with_statements_of(plan))
     }
 
     /// Everything that a hook may know about what a saved plan makes, for another path.
-    fn context_elsewhere(&self, plan: &Plan, env_dir: &str) -> Result<Context, RebuildFailed> {
+    fn context_elsewhere(
+        &self,
+        plan: &Plan,
+        env_dir: &str,
+        note_state: NoteState,
+    ) -> Result<Context, RebuildFailed> {
         if !makes_all(plan) {
             return Err(RebuildFailed::OfExisting(plan.target().to_owned()));
         }
         let note = plan.request().and_then(Note::read);
         let note = note.ok_or(RebuildFailed::NoRequest)?;
-        let interpreter = match self.remembered_interpreter(plan) {
-            // To compile, it must be started.
-            Some(known) if !note.compiles() => known,
-            Some(_) | None => self.interpreter(plan, env_dir)?,
+        // Most need no interpreter at work: what the note says of it gives the same plan.
+        let noted = noted_interpreter(plan, &note).filter(|noted| {
+            note_state == NoteState::Proved || self.prove_note(plan, &note, noted).is_ok()
+        });
+        let interpreter = if let Some(noted) = noted {
+            noted
+        } else {
+            let found = match self.remembered_interpreter(plan) {
+                // To compile, it must be started.
+                Some(known) if !note.compiles() => known,
+                Some(_) | None => self.interpreter(plan, env_dir)?,
+            };
+            self.prove_note(plan, &note, &found)?;
+            found
         };
-        let clear = plan.publication() != Publication::Put;
-        let names = self.foreign_names(plan);
-        let context = |env_dir: &str, options| {
-            let mut context = self.context(env_dir, interpreter.clone(), note.options(clear))?;
-            context.options = options;
-            context.supplies = note.supplies(plan);
-            let compiled = self.compile_or_take(&mut context, &names);
-            compiled.map_err(RequestFailed::from)?;
-            Ok::<_, RebuildFailed>(context)
-        };
-        let own = context(plan.target(), note.options(clear))?;
-        check_outcome(plan, &own)?;
+        let mut context = self.noted_context(plan, &note, &interpreter, env_dir)?;
         let umask = Umask::at(self.fs, Path::new(env_dir), self.host.umask);
-        let mut options = note.options(clear);
         if umask.is_of_acl {
-            (options.umask, options.umask_is_of_acl) = (umask.bits, true);
+            (context.options.umask, context.options.umask_is_of_acl) = (umask.bits, true);
         }
-        context(env_dir, options)
+        Ok(context)
+    }
+
+    /// Checks that planning by a note gives what the plan makes.
+    fn prove_note(
+        &self,
+        plan: &Plan,
+        note: &Note,
+        interpreter: &Interpreter,
+    ) -> Result<(), RebuildFailed> {
+        let own = self.noted_context(plan, note, interpreter, plan.target())?;
+        check_outcome(plan, &own)
+    }
+
+    /// Everything that a hook may know by a note, for a path.
+    pub(super) fn noted_context(
+        &self,
+        plan: &Plan,
+        note: &Note,
+        interpreter: &Interpreter,
+        env_dir: &str,
+    ) -> Result<Context, RebuildFailed> {
+        let options = note.options(plan.publication() != Publication::Put);
+        let mut context = self.context(env_dir, interpreter.clone(), options.clone())?;
+        context.options = options;
+        context.supplies = note.supplies(plan);
+        let compiled = self.compile_or_take(&mut context, &self.foreign_names(plan));
+        compiled.map_err(RequestFailed::from)?;
+        Ok(context)
     }
 
     /// The interpreter of a plan, as an earlier command asked it; it is not started.

@@ -151,3 +151,27 @@ fn a_run_that_changes_nothing_reads_each_file_once() {
     let opened = |name: &str| text.matches(&format!("\"{name}\"")).count();
     assert_eq!(opened("activate.fish"), 1);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_is_made_for_another_path_without_starting_an_interpreter() {
+    if !crate::strace::is_there() {
+        return;
+    }
+    let Some(ground) = ground() else { return };
+    let there = ground.push();
+    let log = ground.bench.scratch.path("trace");
+    let mut strace = std::process::Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-e", "trace=execve", "-o"])
+        .arg(&log);
+    let mut command = ground.there_command(&["apply", "--no-index", &there, "F"]);
+    // Nothing is known about any interpreter.
+    command.env("RVENV_CACHE_DIR", ground.bench.scratch.path("new-cache"));
+    ended(&mut super::under(strace, &command)).ok();
+    let text = fs::read_to_string(&log).unwrap();
+    // The shell that sets the umask, and the command.
+    assert_eq!(text.matches("execve(").count(), 2, "{text}");
+    let proof = ground.there(&["verify", "--against", &there, "F"]).ok();
+    assert!(proof.contains("state: proved"), "{proof}");
+}

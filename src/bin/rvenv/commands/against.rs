@@ -122,7 +122,7 @@ impl Session<'_> {
             caller.find_wheels(&expected.plan, &from, Need::Files)
         });
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
-        let rebuilt = self.with_caller(|caller| caller.rebuilt(&plan, path));
+        let rebuilt = self.with_caller(|caller| caller.rebuilt(&plan, path, pulled.note_state));
         let plan = rebuilt.map_err(|failed| of_rebuild(failed, self.signals.terminated()))?;
         Ok(Expected { plan, ..expected })
     }

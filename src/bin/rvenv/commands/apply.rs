@@ -8,6 +8,7 @@ use rvenv::deriving::Wanted;
 use rvenv::environment::{self, Checker, Fit, Outcome};
 use rvenv::fetch::{Reference, is_reference};
 use rvenv::pulling::Pulled;
+use rvenv::rebuilding::NoteState;
 use rvenv::render::escape;
 use rvenv::saved_plan::{Need, WheelPlaces};
 use rvenv_journal::{Digest, Parents, Plan, Publication, Retention, Target};
@@ -155,7 +156,7 @@ impl Session<'_> {
     /// The plan with its interpreter checked and its wheels found on this machine, or in their
     /// place; for another path it is made again.
     fn suited(&self, args: &ApplyArgs, read: &Read, from: &WheelPlaces) -> Result<Plan, CliError> {
-        let (planned, is_deployed) = (read.plan(), read.is_deployed());
+        let planned = read.plan();
         let at = args.at.as_ref().or(args.dir.as_ref());
         let env_dir = at.map(|at| self.world.env_dir(at)).transpose()?;
         let env_dir = env_dir.filter(|at| at != planned.target());
@@ -163,7 +164,7 @@ impl Session<'_> {
             Some(_) => Need::Files,
             None => Need::Members,
         };
-        if !read.is_derived() {
+        if read.note_state() == NoteState::Unproved {
             let checked = self.with_caller(|caller| caller.check_interpreter(planned));
             checked.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
         }
@@ -171,7 +172,7 @@ impl Session<'_> {
         let found = self.with_caller(|caller| caller.find_wheels(planned, from, need));
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
         match env_dir {
-            Some(env_dir) => self.made_again(args, &plan, &env_dir, is_deployed),
+            Some(env_dir) => self.made_again(args, read, &plan, &env_dir),
             None => Ok(plan),
         }
     }
@@ -187,14 +188,14 @@ impl Session<'_> {
     fn made_again(
         &self,
         args: &ApplyArgs,
+        read: &Read,
         plan: &Plan,
         env_dir: &str,
-        is_deployed: bool,
     ) -> Result<Plan, CliError> {
         let permissions = self.permissions(args.force, args.lost.allow_lost);
         let made = self.with_caller(|caller| {
-            if is_deployed {
-                caller.rebuilt(plan, env_dir)
+            if read.is_deployed() {
+                caller.rebuilt(plan, env_dir, read.note_state())
             } else {
                 caller.rebuild(plan, env_dir, permissions)
             }
@@ -232,11 +233,11 @@ impl Read {
         matches!(self, Self::Registry { .. })
     }
 
-    /// Whether this machine made it by what the registry has, and checked its interpreter.
-    fn is_derived(&self) -> bool {
+    /// Whether this machine made it by its note, and checked its interpreter.
+    pub(super) fn note_state(&self) -> NoteState {
         match self {
-            Self::File(_) => false,
-            Self::Registry { pulled, .. } => pulled.is_derived,
+            Self::File(_) => NoteState::Unproved,
+            Self::Registry { pulled, .. } => pulled.note_state,
         }
     }
 

@@ -6,6 +6,7 @@
 use rvenv::caller::Compilation;
 use rvenv::fetch::is_reference;
 use rvenv::imaging::{BaseImage, Format, ImageRequest, Imaged, Replace};
+use rvenv::rebuilding::NoteState;
 use rvenv::render::{escape, shown_size};
 use rvenv::saved_plan::Need;
 use rvenv_journal::Plan;
@@ -95,23 +96,23 @@ impl Session<'_> {
     /// The plan of the image, whose wheels are files.
     fn to_image(&self, args: &ImageArgs) -> Result<Plan, CliError> {
         let mut from = places_of(&args.wheels);
-        let plan = if args.source.is_dir() {
+        let (plan, note_state) = if args.source.is_dir() {
             if let Some(python) = self.wanted_of_index(&args.choice)? {
                 let given = args.source.to_string_lossy();
                 return Err(not_an_index(&escape(&given), &python));
             }
-            self.to_push(&args.source, &from)?
+            (self.to_push(&args.source, &from)?, NoteState::Unproved)
         } else {
             let read = self.read_plan(&args.source, &args.choice, &mut from)?;
             self.take_bytecode(&read, &from)?;
-            read.plan().clone()
+            (read.plan().clone(), read.note_state())
         };
         let found = self.with_caller(|caller| caller.find_wheels(&plan, &from, Need::Files));
         let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
         let at = args.at.as_ref().map(|at| self.world.env_dir(at));
         match at.transpose()?.filter(|at| at != plan.target()) {
             Some(at) => {
-                let made = self.with_caller(|caller| caller.rebuilt(&plan, &at));
+                let made = self.with_caller(|caller| caller.rebuilt(&plan, &at, note_state));
                 made.map_err(|failed| of_rebuild(failed, self.signals.terminated()))
             }
             None => Ok(plan),

@@ -62,5 +62,5 @@ pub use registry::{Registry, Sending};
 pub use releases::{NoWheel, Offer, Releases, Wanted};
 pub use settings::{FetchOptions, Links, Order, Settings, SettingsError};
 pub use shelf::{FETCHED, ShelfError, fetched_digest, is_fetched, is_part};
-pub use stocked::{fetched_wheels, is_at_hand};
+pub use stocked::{cached_bytes, fetched_wheels, is_at_hand, keep_bytes};
 pub use transfer::{Parcel, ParcelBytes, RegistryFailed, Transfer};

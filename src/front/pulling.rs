@@ -30,7 +30,7 @@ use crate::base::regular_file;
 use crate::change::provision::NotEntered;
 use crate::fetch::{
     Asked, AskedError, FetchFailed, Fetched, Fetcher, Hashes, Reference, RegistryFailed,
-    SettingsError, Transfer,
+    SettingsError, Transfer, cached_bytes, keep_bytes,
 };
 use crate::python::Request;
 use crate::wheel::{Catalogue, Sources};
@@ -39,6 +39,7 @@ use crate::wheel::{Catalogue, Sources};
 const USUAL_TAG: &str = "latest";
 const PLAN_NAME: &str = "plan.json";
 const NOTES_NAME: &str = "notes.json";
+const MANIFEST_NAME: &str = "manifest.json";
 
 /// Why an artifact cannot be had.
 #[derive(Debug, Error)]
@@ -276,9 +277,7 @@ impl Caller<'_> {
     ) -> Result<Found, PullFailed> {
         let settings = self.registry_settings(from)?;
         let transfer = Transfer::out_of(settings, &reference.repository);
-        let read = |name: &str, accept: &'static str| {
-            self.fetch_control(|control| transfer.manifest(name, accept, control))
-        };
+        let read = |name: &str, accept: &'static str| self.manifest(&transfer, name, accept);
         let malformed =
             |reference: Reference| move |source| PullFailed::Manifest { reference, source };
         let found = read(&name_of(reference), MANIFEST_OR_INDEX)?;
@@ -324,6 +323,30 @@ impl Caller<'_> {
                 demands,
             }),
         })
+    }
+
+    /// The bytes of a manifest, by its tag or as `sha256:…`. Those of a digest never change, so the
+    /// registry is asked for them once.
+    fn manifest(
+        &self,
+        transfer: &Transfer,
+        name: &str,
+        accept: &'static str,
+    ) -> Result<Option<Vec<u8>>, PullFailed> {
+        let digits = name.strip_prefix("sha256:");
+        let pinned =
+            digits.map(|digits| Asked::new(MANIFEST_NAME, Hashes::of([("sha256", digits)])));
+        let cached = self.host.cache.as_ref().zip(pinned.transpose()?);
+        if let Some((cache, asked)) = &cached
+            && let Some(bytes) = cached_bytes(cache, asked)
+        {
+            return Ok(Some(bytes));
+        }
+        let found = self.fetch_control(|control| transfer.manifest(name, accept, control))?;
+        if let (Some((cache, asked)), Some(bytes)) = (&cached, &found) {
+            keep_bytes(cache, asked, bytes);
+        }
+        Ok(found)
     }
 
     /// The bytes of a blob of a repository, which the cache then has.

@@ -261,7 +261,7 @@ fn a_token_that_expires_during_a_push_is_fetched_again_and_shown_nowhere() {
             assert!(!said.contains(secret), "{said}");
         }
     }
-    // Two for the push; one each for the manifest, for the plan and for the wheels.
+    // Two for the push; one each for the manifest, for the notes and for the wheels.
     assert_eq!(given.load(Ordering::SeqCst), 5);
     // Without the credentials, the server of tokens is named.
     let said = ground.there(&["apply", "--no-index", &tag]).failed(1);

@@ -78,6 +78,10 @@ impl Ground {
         pushed.trim().to_owned()
     }
 
+    pub(super) fn lose_layout(&self) {
+        fs::remove_dir_all(&self.layout).unwrap();
+    }
+
     fn blob(&self, digest: &str) -> PathBuf {
         self.layout.join("blobs/sha256").join(digest)
     }

@@ -130,6 +130,29 @@ fn an_environment_that_is_replaced_is_kept_and_a_dry_run_does_not_say_that_it_is
     compare(&old, &look(&ground.env()), Sameness::Alike).unwrap();
 }
 
+#[test]
+fn a_digest_that_is_here_is_applied_while_the_registry_is_not() {
+    let Some(ground) = ground() else { return };
+    let there = ground.push();
+    let words = ["apply", "--no-index", &there];
+    ground.there(&words).ok();
+    let new = look(&ground.env());
+    ground.lose_layout();
+    assert!(ground.there(&words).stderr.contains("no changes"));
+    fs::remove_dir_all(ground.env()).unwrap();
+    ground.there(&words).ok();
+    compare(&new, &look(&ground.env()), Sameness::Alike).unwrap();
+    // A tag may name something else by now, and what a power cut emptied is fetched again.
+    let tag = ground.oci(":v1");
+    ground.there(&["apply", "--no-index", &tag]).failed(1);
+    for file in walk(&ground.bench.scratch.path("other-cache/fetched")) {
+        if file.ends_with("manifest.json") {
+            fs::write(file, "").unwrap();
+        }
+    }
+    ground.there(&words).failed(1);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_changes_nothing_reads_each_file_once() {

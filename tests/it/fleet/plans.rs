@@ -5,7 +5,9 @@ use std::fs;
 use serde_json::Value;
 
 use super::layouts::{Ground, ground};
-use crate::machine::{ended, supported};
+#[cfg(target_os = "linux")]
+use crate::machine::ended;
+use crate::machine::supported;
 use crate::trees::{Sameness, compare, look};
 
 impl Ground {

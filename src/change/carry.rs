@@ -24,6 +24,7 @@ use rvenv_journal::{Content, Digest, Fs, Mode, RelPath};
 
 use crate::base::version::{self, Specifiers};
 use crate::build::hooks::Context;
+use crate::build::supply::{Supply, WheelSource};
 use crate::change::existing::{Existing, Lib};
 use crate::change::open_path::Walk;
 use crate::wheel::Release;
@@ -331,9 +332,10 @@ impl<'a> Search<'a> {
             let facts = self.facts(lib, distribution)?;
             required.extend(needs::required(self.context, &facts));
         }
+        let decided = self.decided();
         for (lib, distribution) in self.existing.lost_in(layout, &[]) {
             let name = distribution.name.as_str();
-            if !seeded.contains(&name) {
+            if !seeded.contains(&name) || decided.contains(name) {
                 continue;
             }
             let bundled = self.context.bundled_version(name);
@@ -351,6 +353,14 @@ impl<'a> Search<'a> {
             }
         }
         Ok((all, seeds))
+    }
+
+    /// The names that a lock decides about: it has another wheel of them, or they leave.
+    fn decided(&self) -> BTreeSet<String> {
+        let supplies = self.context.supplies.iter();
+        let locked = supplies.filter(|supply| supply.source == WheelSource::Locked);
+        let leaving = self.context.leaving.iter().cloned();
+        locked.filter_map(Supply::name).chain(leaving).collect()
     }
 
     fn facts(&self, lib: &Lib, distribution: &Distribution) -> Result<Facts, FsError> {

@@ -495,9 +495,14 @@ fn a_lock_goes_along_to_another_python_and_nothing_of_the_old_one_stays() {
         .rvenv(&["create", "E", "--python", old], &first, &[])
         .ok();
     let python = bench.python.to_str().unwrap();
-    bench
-        .rvenv(&["upgrade", "E", "--python", python], &second, &[])
-        .ok();
+    let done = bench.rvenv(&["upgrade", "E", "--python", python], &second, &[]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    // What the lock has comes with it: it neither goes nor gives way to what a Python brings.
+    for name in ["alpha", "beta"] {
+        let lines = done.stderr.lines().filter(|line| line.contains(name));
+        let false_ones: Vec<&str> = lines.filter(|line| line.contains("this Python")).collect();
+        assert!(false_ones.is_empty(), "{false_ones:?}");
+    }
     assert_eq!(bench.listed(), "alpha==2.0");
     for gone in ["bin/beta", "share/beta.txt"] {
         assert!(!bench.scratch.path("E").join(gone).exists(), "{gone}");

@@ -202,9 +202,12 @@ impl Caller<'_> {
         };
         let is_there = |input: &Input| {
             let path = Path::new(input.file());
+            if !path.is_absolute() {
+                return false;
+            }
             let digest = catalogue.known_digest(path);
             let digest = digest.or_else(|| Some(self.fs.digest_path(path).ok()?.0));
-            path.is_absolute() && digest == Some(input.digest)
+            digest == Some(input.digest)
         };
         wheels
             .into_iter()

@@ -18,6 +18,7 @@ mod outcome;
 mod packages;
 mod plan_file;
 mod progress;
+mod screen;
 mod session;
 mod settings;
 mod shell_words;

@@ -5,7 +5,7 @@
 //! one thing is shown at a time. A signal ends a deletion that takes long, since the rest is trash
 //! that the next run deletes. The target has the new tree by then, so that is no failure.
 //!
-//! Read next: `announcer.rs`, which notes what happens; `terminal.rs`, `signals.rs`.
+//! Read next: `announcer.rs`, which notes what happens; `screen.rs`, how it is drawn; `signals.rs`.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use rvenv::fetch;
 use rvenv::render::escape;
 use rvenv_journal::raw::{Deletion, Watch, counted};
 
+use crate::screen::{Part, Screen, Shown};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
@@ -31,19 +32,19 @@ pub(crate) struct Progress {
     signals: Signals,
     deleting_since: Mutex<Option<Instant>>,
     /// None where nobody would see it.
-    shown: Option<Shown>,
+    shown: Option<Printer>,
 }
 
-/// The line, and the thread that prints it.
+/// The line, and the thread that prints it. A thread of the library would draw at once, and panic
+/// where no thread can be made.
 #[derive(Debug)]
-struct Shown {
+struct Printer {
     line: Arc<Line>,
-    printer: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Line {
-    terminal: Terminal,
     state: Mutex<State>,
     is_over: Condvar,
 }
@@ -51,7 +52,8 @@ struct Line {
 #[derive(Debug, Default)]
 struct State {
     phase: Option<Phase>,
-    is_visible: bool,
+    /// None while nothing is visible.
+    screen: Option<Screen>,
     is_over: bool,
 }
 
@@ -59,6 +61,7 @@ struct State {
 #[derive(Debug)]
 struct Phase {
     text: String,
+    part: Option<Part>,
     since: Instant,
     /// Whether something that begins is shown in its place.
     is_background: bool,
@@ -69,18 +72,18 @@ impl Progress {
         Self {
             signals,
             deleting_since: Mutex::default(),
-            shown: terminal.shows_progress().then(|| Shown::new(terminal)),
+            shown: terminal.shows_progress().then(Printer::new),
         }
     }
 
     /// Notes that something begins which may take long.
     pub(crate) fn begin(&self, text: impl Into<String>) {
-        self.note(text.into(), Since::Now);
+        self.note(text.into(), None, Since::Now);
     }
 
     /// The same, for what is shown only until something of its own begins.
     pub(crate) fn begin_background(&self, text: impl Into<String>) {
-        self.note(text.into(), Since::Now);
+        self.note(text.into(), None, Since::Now);
         if let Some(shown) = &self.shown
             && let Some(phase) = &mut shown.line.state().phase
         {
@@ -90,7 +93,7 @@ impl Progress {
 
     /// The same as [`Progress::begin`], unless something is going on already.
     pub(crate) fn begin_within(&self, text: impl Into<String>) {
-        let is_free = |shown: &Shown| {
+        let is_free = |shown: &Printer| {
             let state = shown.line.state();
             state.phase.as_ref().is_none_or(|phase| phase.is_background)
         };
@@ -101,12 +104,16 @@ impl Progress {
 
     /// Notes how far it is.
     pub(crate) fn update(&self, text: impl Into<String>) {
-        self.note(text.into(), Since::ItBegan);
+        self.note(text.into(), None, Since::ItBegan);
     }
 
     /// Shows how far a download is.
     pub(crate) fn fetching(&self, fetched: &fetch::Progress) {
-        self.update(line(fetched));
+        let fetch::Progress { done, total, .. } = *fetched;
+        // What is not known has no bar.
+        let is_known = total > 0 && done <= total;
+        let part = is_known.then_some(Part { done, total });
+        self.note(line(fetched), part, Since::ItBegan);
     }
 
     /// Notes the end of what was going on, and clears the line, so that the next output begins on
@@ -114,11 +121,11 @@ impl Progress {
     pub(crate) fn clear(&self) {
         self.deleting_since().take();
         if let Some(shown) = &self.shown {
-            shown.line.clear(&mut shown.line.state());
+            shown.line.state().clear();
         }
     }
 
-    fn note(&self, text: String, since: Since) {
+    fn note(&self, text: String, part: Option<Part>, since: Since) {
         let Some(shown) = &self.shown else { return };
         let mut state = shown.line.state();
         let since = match (&state.phase, since) {
@@ -127,6 +134,7 @@ impl Progress {
         };
         state.phase = Some(Phase {
             text,
+            part,
             since,
             is_background: false,
         });
@@ -151,32 +159,37 @@ fn kind(text: &str) -> &str {
     text.split(':').next().unwrap_or_default()
 }
 
-impl Shown {
-    fn new(terminal: Terminal) -> Self {
-        let line = Arc::new(Line {
-            terminal,
-            state: Mutex::default(),
-            is_over: Condvar::new(),
-        });
+impl Printer {
+    fn new() -> Self {
+        let line = Arc::new(Line::default());
         let of_thread = Arc::clone(&line);
         let thread = std::thread::Builder::new().name("progress".to_owned());
-        let printer = thread.spawn(move || of_thread.print());
+        let thread = thread.spawn(move || of_thread.print());
         Self {
             line,
             // Without a thread, work goes on unseen.
-            printer: printer.ok(),
+            thread: thread.ok(),
         }
     }
 }
 
-impl Drop for Shown {
+impl Drop for Printer {
     fn drop(&mut self) {
         let mut state = self.line.state();
-        self.line.clear(&mut state);
+        state.clear();
         state.is_over = true;
         drop(state);
         self.line.is_over.notify_all();
-        let _ended = self.printer.take().map(JoinHandle::join);
+        let _ended = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl State {
+    fn clear(&mut self) {
+        self.phase = None;
+        if let Some(screen) = self.screen.take() {
+            screen.clear();
+        }
     }
 }
 
@@ -185,22 +198,16 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clear(&self, state: &mut State) {
-        state.phase = None;
-        if std::mem::take(&mut state.is_visible) {
-            self.terminal.passing("");
-        }
-    }
-
     /// Prints the line again and again until it is over.
     fn print(&self) {
         let mut state = self.state();
         while !state.is_over {
-            if let Some(phase) = &state.phase
-                && phase.since.elapsed() >= LONG
-            {
-                self.terminal.passing(&phase.shown());
-                state.is_visible = true;
+            let long = state
+                .phase
+                .as_ref()
+                .filter(|phase| phase.since.elapsed() >= LONG);
+            if let Some(shown) = long.map(Phase::shown) {
+                state.screen.get_or_insert_with(Screen::new).draw(shown);
             }
             let waited = self.is_over.wait_timeout(state, EACH);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -210,11 +217,15 @@ impl Line {
 
 impl Phase {
     /// The text, and how long it takes so far.
-    fn shown(&self) -> String {
-        let text = escape(&self.text);
-        match self.since.elapsed().as_secs() {
-            0 => text,
-            seconds => format!("{text} ({seconds} s)"),
+    fn shown(&self) -> Shown {
+        let end = match self.since.elapsed().as_secs() {
+            0 => String::new(),
+            seconds => format!(" {seconds} s"),
+        };
+        Shown {
+            text: escape(&self.text),
+            end,
+            part: self.part,
         }
     }
 }

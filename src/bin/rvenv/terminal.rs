@@ -16,9 +16,6 @@ use rvenv::render::escape_json;
 use crate::advice::{CliError, of_output};
 use crate::args::Colour;
 
-/// The width of the progress line, so that a shorter text covers a longer one.
-const PASSING_WIDTH: usize = 78;
-
 /// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Volume {
@@ -106,17 +103,10 @@ impl Terminal {
         }
     }
 
-    /// Whether a progress line is seen: by a user at a terminal, unless `--quiet` is given.
+    /// Whether a progress line is seen: by a user at a terminal that can clear a line, unless
+    /// `--quiet` is given.
     pub(crate) fn shows_progress(self) -> bool {
-        self.volume > Volume::Quiet && io::stderr().is_terminal()
-    }
-
-    /// Prints a progress line, which replaces the one before, as far as it fits into a line.
-    pub(crate) fn passing(self, text: &str) {
-        let (width, back) = (PASSING_WIDTH, '\r');
-        // The line is cleared before the next message begins at its start.
-        let clear = if text.is_empty() { "\r" } else { "" };
-        self.error(&format!("{back}{text:width$.width$}{clear}"));
+        self.volume > Volume::Quiet && io::stderr().is_terminal() && !console::is_dumb()
     }
 
     /// Prints in any case.

@@ -4,6 +4,7 @@
 //! failure: the command succeeds, and leaves trash that the next change deletes.
 //! Read next: `interrupt.rs`, for signals before the switch.
 
+use super::progress::CLEARED;
 use crate::strace;
 use std::fs;
 use std::path::PathBuf;
@@ -59,7 +60,11 @@ fn at_a_terminal(lab: &Lab, words: &[String]) -> Option<String> {
         return None;
     }
     let mut command = lab.under(&[&wrapper, SLOWLY].concat(), words);
-    let output = command.stdout(Stdio::piped()).output().unwrap();
+    let output = command
+        .env("TERM", "xterm")
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
     let seen = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{seen}");
     Some(seen)
@@ -91,7 +96,7 @@ fn a_long_deletion_is_shown_on_a_terminal_and_nowhere_else() {
         assert!(seen.contains(SHOWN), "{seen:?}");
         let (_, end) = seen.rsplit_once(SHOWN).unwrap();
         // The line is cleared before the next output.
-        let (_, story) = end.rsplit_once("  \r").unwrap();
+        let (_, story) = end.rsplit_once(CLEARED).unwrap();
         assert!(story.starts_with("Replaced"), "{seen:?}");
         assert_eq!(lab.litter(), [""; 0]);
     };

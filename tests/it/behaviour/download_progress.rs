@@ -1,30 +1,32 @@
-//! Progress of downloads: by bytes, on a terminal only.
+//! Progress of downloads: by files and bytes and with a bar, on a terminal only.
 //!
 //! The server sends the second half of a wheel once the first half is shown, so that nothing waits
 //! for a time.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::locks::bench;
+use super::progress::is_there;
 use crate::server::{Server, head};
 
 const SHOWN: &str = "Fetching wheels: 0 of 1, ";
+/// A bar that is neither empty nor full.
+const BAR: [&str; 2] = [" MB [=", "=>  "];
 
 #[test]
 fn a_download_is_shown_by_bytes_on_a_terminal_and_nowhere_else() {
-    let there = Command::new("script").arg("--version").output();
-    if !there.is_ok_and(|output| output.status.success()) {
-        println!("skipped: there is no script, which would make a terminal");
+    if !is_there() {
         return;
     }
     let Some(bench) = bench() else { return };
     let bytes = fs::read(bench.house.join("alpha-1.0-py3-none-any.whl")).unwrap();
+    let size = bytes.len();
     let (seen, is_seen) = channel::<()>();
     let is_seen = Arc::new(Mutex::new(Some(is_seen)));
     let server = Server::new(move |_, stream| {
@@ -45,7 +47,13 @@ fn a_download_is_shown_by_bytes_on_a_terminal_and_nowhere_else() {
     let lock = bench.lock("a", &[("alpha", "1.0")]);
     let text = fs::read_to_string(&lock).unwrap();
     let at = format!("http://{}/", server.address);
-    fs::write(&lock, text.replace("https://files.invalid/", &at)).unwrap();
+    let text = text.replace("https://files.invalid/", &at);
+    // Where a lock has no size, no bar is shown.
+    fs::write(
+        &lock,
+        text.replace("hashes =", &format!("size = {size}, hashes =")),
+    )
+    .unwrap();
     let words = |env: &str| {
         let python = bench.python.to_str().unwrap();
         let words = [
@@ -65,18 +73,20 @@ fn a_download_is_shown_by_bytes_on_a_terminal_and_nowhere_else() {
     let typed = format!("{rvenv} {}", words("E"));
     command
         .args(["-qec", &typed, "/dev/null"])
+        .env("TERM", "xterm")
         .stdin(Stdio::null());
     let mut terminal = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = terminal.stdout.take().unwrap();
     let (mut text, mut chunk) = (String::new(), [0; 256]);
     while let Ok(len @ 1..) = output.read(&mut chunk) {
         text += &String::from_utf8_lossy(&chunk[..len]);
-        if text.contains(SHOWN) {
+        if BAR.iter().all(|bar| text.contains(bar)) {
             let _not_twice = seen.send(());
         }
     }
     assert!(terminal.wait().unwrap().success(), "{text}");
-    assert!(text.contains(SHOWN) && text.contains(" MB"), "{text}");
+    let is_shown = text.contains(SHOWN) && BAR.iter().all(|bar| text.contains(bar));
+    assert!(is_shown, "{text}");
     fs::remove_dir_all(bench.scratch.cache().join("fetched")).unwrap();
     let typed = words("F");
     let ended = bench.scratch.rvenv(&typed.split(' ').collect::<Vec<_>>());

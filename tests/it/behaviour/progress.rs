@@ -50,6 +50,7 @@ pub(super) fn under(
     command
         .args(["-qec", &line.join(" "), "/dev/null"])
         .env("PATH", format!("{path}:/usr/bin:/bin"))
+        .env("TERM", "xterm")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut terminal = command.spawn().unwrap();
@@ -65,12 +66,20 @@ pub(super) fn under(
     seen
 }
 
+/// What clears a line of the terminal.
+pub(super) const CLEARED: &str = "\r\x1b[2K";
+
+/// Whether the progress line was drawn, on a cleared line.
+pub(super) fn is_drawn(seen: &str, shown: &str) -> bool {
+    seen.contains(&format!("{CLEARED}{shown}"))
+}
+
 /// The progress line was seen, and cleared before the next message.
 #[track_caller]
 fn assert_shown(seen: &str, shown: &str, next: &str) {
-    assert!(seen.contains(&format!("\r{shown}")), "{shown}: {seen:?}");
+    assert!(is_drawn(seen, shown), "{shown}: {seen:?}");
     let (_, end) = seen.rsplit_once(shown).unwrap();
-    let (_, story) = end.rsplit_once("  \r").unwrap();
+    let (_, story) = end.rsplit_once(CLEARED).unwrap();
     assert!(story.starts_with(next), "{next}: {seen:?}");
 }
 
@@ -110,6 +119,44 @@ fn a_long_check_is_shown() {
     ended.ok();
 }
 
+/// The columns that a text takes; a letter of East Asia takes two.
+fn columns(text: &str) -> usize {
+    let of = |c: char| if c >= '\u{1100}' { 2 } else { 1 };
+    text.chars().map(of).sum()
+}
+
+#[test]
+fn a_narrow_terminal_gets_one_line_and_not_several() {
+    if !is_there() {
+        return;
+    }
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let release = scratch.path("release");
+    let check = format!(": 漢字漢字漢字漢字漢字漢字; {}", wait_for(&release));
+    let python = python.path.to_str().unwrap();
+    let words = [
+        "create",
+        "E",
+        "--without-pip",
+        "-p",
+        python,
+        "--check",
+        &check,
+    ];
+    let narrow = ["sh", "-c", "stty rows 24 cols 40; exec \"$@\"", "sh"];
+    let seen = under(&scratch, &narrow, &words, " 1 s", &release);
+    let (lines, story) = seen.rsplit_once(CLEARED).unwrap();
+    assert!(story.starts_with("Created `E`"), "{seen:?}");
+    let lines: Vec<&str> = lines.split(CLEARED).collect();
+    let timed = "Running the health check `: 漢字漢";
+    assert!(lines.iter().any(|line| line.starts_with(timed)), "{seen:?}");
+    for line in lines {
+        let is_one = columns(line) < 40 && !line.contains(['\n', '\x1b']);
+        assert!(is_one, "{line:?}: {seen:?}");
+    }
+}
+
 #[test]
 fn a_wait_for_a_lock_is_shown_with_its_owner() {
     if !is_there() {
@@ -127,11 +174,12 @@ fn a_wait_for_a_lock_is_shown_with_its_owner() {
     while !begun.exists() {
         std::thread::yield_now();
     }
-    // The first line is a message; the one that is replaced has the time. The shell that sets the
-    // umask becomes the command, and keeps its number.
-    let timed = format!("Waiting for process {} (rvenv) (1 s)", holder.id());
-    let seen = at_a_terminal(&scratch, &make, &timed, &release);
-    assert_shown(&seen, &timed, "`E` is up to date");
+    // The first line is a message; the one that is replaced has the time at its end. The shell that
+    // sets the umask becomes the command, and keeps its number.
+    let seen = at_a_terminal(&scratch, &make, " 1 s", &release);
+    let owner = format!("Waiting for process {} (rvenv) ", holder.id());
+    assert_shown(&seen, &owner, "`E` is up to date");
+    assert!(seen.contains(" 1 s"), "{seen:?}");
     assert!(holder.wait().unwrap().success());
 }
 
@@ -180,7 +228,7 @@ fn unpacking_is_shown() {
     let Some(seen) = traced(&slowed("openat", 5_000), &[]) else {
         return;
     };
-    assert!(seen.contains("\rUnpacking wheels"), "{seen:?}");
+    assert!(is_drawn(&seen, "Unpacking wheels"), "{seen:?}");
 }
 
 /// A tracer delays each new directory, so that building takes long.
@@ -199,7 +247,7 @@ fn compiling_is_shown() {
     let Some(seen) = traced(&slow, &["--compile-bytecode"]) else {
         return;
     };
-    assert!(seen.contains("\rCompiling bytecode"), "{seen:?}");
+    assert!(is_drawn(&seen, "Compiling bytecode"), "{seen:?}");
 }
 
 pub(super) fn slowed(call: &str, microseconds: u32) -> [String; 2] {
@@ -256,7 +304,7 @@ fn a_long_comparison_is_shown() {
     ];
     let release = bench.scratch.path("release");
     let seen = under(&bench.scratch, &above, &["verify", "E"], "clean", &release);
-    assert!(seen.contains("\rComparing files"), "{seen:?}");
+    assert!(is_drawn(&seen, "Comparing files"), "{seen:?}");
     let ended = bench.scratch.rvenv(&["verify", "E"]);
     assert!(!ended.stderr.contains("Comparing"), "{}", ended.stderr);
 }

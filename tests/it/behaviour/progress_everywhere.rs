@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 
 use super::locks::{Bench, bench};
-use super::progress::{is_there, slowed, under};
+use super::progress::{CLEARED, is_drawn, is_there, slowed, under};
 use crate::machine::ended;
 use crate::strace;
 
@@ -213,9 +213,9 @@ impl Case {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
                 let release = bench.scratch.path(&format!("release-{number}"));
                 let seen = under(&bench.scratch, &above, &words, shown, &release);
-                assert!(seen.contains(&format!("\r{shown}")), "{words:?}: {seen:?}");
+                assert!(is_drawn(&seen, shown), "{words:?}: {seen:?}");
                 let (_, end) = seen.rsplit_once(shown).unwrap();
-                assert!(end.contains("  \r"), "{words:?} is not cleared: {seen:?}");
+                assert!(end.contains(CLEARED), "{words:?} is not cleared: {seen:?}");
             }
         }
     }

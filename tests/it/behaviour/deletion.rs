@@ -4,7 +4,6 @@
 //! failure: the command succeeds, and leaves trash that the next change deletes.
 //! Read next: `interrupt.rs`, for signals before the switch.
 
-use super::progress::CLEARED;
 use crate::strace;
 use std::fs;
 use std::path::PathBuf;
@@ -96,7 +95,7 @@ fn a_long_deletion_is_shown_on_a_terminal_and_nowhere_else() {
         assert!(seen.contains(SHOWN), "{seen:?}");
         let (_, end) = seen.rsplit_once(SHOWN).unwrap();
         // The line is cleared before the next output.
-        let (_, story) = end.rsplit_once(CLEARED).unwrap();
+        let (_, story) = end.rsplit_once("\r\x1b[2K").unwrap();
         assert!(story.starts_with("Replaced"), "{seen:?}");
         assert_eq!(lab.litter(), [""; 0]);
     };

@@ -56,9 +56,8 @@ use crate::change::prune::{self, Pruned};
 use crate::change::repair::{self, Found};
 use crate::change::replaced::{self, Replaced};
 use crate::change::whole;
-use crate::python::bytecode::{Bytecode, Compiler};
+use crate::python::bytecode::Compiler;
 use crate::wheel::Catalogue;
-use crate::wheel::checked_files::CheckedFiles;
 
 /// Whether a directory that is not an environment may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,15 +249,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
     check_target(plan)?;
     let wheels = Catalogue::new(run.cache);
-    let bytecode = Bytecode::default();
-    let checked = CheckedFiles::default();
-    let known = Known {
-        checked: &checked,
-        witnesses: &[],
-        wheels: &wheels,
-        bytecode: &bytecode,
-        compiler: run.compiler,
-    };
+    let known = Known::of_saved(&wheels, run.compiler);
     publish(run, path, known, &mut |ready| {
         let target = ready.target();
         if is_applied(target, plan).map_err(LookFailed::disk(path))? {
@@ -292,15 +283,8 @@ pub fn check_saved(
 ) -> Result<Fit, RunFailed> {
     check_target(plan)?;
     let path = Path::new(plan.target());
-    let (wheels, bytecode) = (Catalogue::new(cache), Bytecode::default());
-    let checked = CheckedFiles::default();
-    let known = Known {
-        checked: &checked,
-        witnesses: &[],
-        wheels: &wheels,
-        bytecode: &bytecode,
-        compiler: None,
-    };
+    let wheels = Catalogue::new(cache);
+    let known = Known::of_saved(&wheels, None);
     let content = Provision::new(StoreAccess { fs, cache }, plan, known);
     let reasons = match Target::open(fs, path, Parents::Require) {
         Ok(target) => {
@@ -503,10 +487,10 @@ fn fresh(plan: Plan, read: ReadBefore) -> Planned {
 
 fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
     Known {
-        checked: &context.checked,
+        checked: Some(&context.checked),
         witnesses: &context.interpreter.witnesses,
         wheels: &context.wheels,
-        bytecode: &context.bytecode,
+        bytecode: Some(&context.bytecode),
         compiler: run.compiler,
     }
 }

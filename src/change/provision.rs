@@ -70,11 +70,25 @@ pub struct Known<'a> {
     /// The wheels that it or another process read.
     pub wheels: &'a Catalogue,
     /// The bytecode that it compiled and could not keep.
-    pub bytecode: &'a Bytecode,
+    pub bytecode: Option<&'a Bytecode>,
     /// The files of the target that it hashed.
-    pub checked: &'a CheckedFiles,
+    pub checked: Option<&'a CheckedFiles>,
     /// Compiles bytecode that is gone.
     pub compiler: Option<&'a Compiler<'a>>,
+}
+
+impl<'a> Known<'a> {
+    /// What is known about a plan that another process made.
+    #[must_use]
+    pub fn of_saved(wheels: &'a Catalogue, compiler: Option<&'a Compiler<'a>>) -> Self {
+        Self {
+            witnesses: &[],
+            wheels,
+            bytecode: None,
+            checked: None,
+            compiler,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -18,9 +18,7 @@ use crate::artifact::manifest::{BYTECODE, Descriptor};
 use crate::base::regular_file;
 use crate::change::provision::{BytecodePack, Known, Provision, StoreAccess};
 use crate::fetch::{Asked, Parcel, Reference};
-use crate::python::bytecode::Bytecode;
 use crate::wheel::Catalogue;
-use crate::wheel::checked_files::CheckedFiles;
 
 /// The annotation with the name under which bytecode is kept where it was compiled: it depends on
 /// the wheel, the bytes of the interpreter and its version.
@@ -117,13 +115,8 @@ impl Caller<'_> {
         let store_access = StoreAccess { fs: self.fs, cache };
         self.with_control(|control| {
             let compiler = self.compiler(control);
-            let known = Known {
-                witnesses: &[],
-                wheels: &catalogue,
-                bytecode: &Bytecode::default(),
-                checked: &CheckedFiles::default(),
-                compiler: (compilation == Compilation::Allowed).then_some(&compiler),
-            };
+            let may_compile = compilation == Compilation::Allowed;
+            let known = Known::of_saved(&catalogue, may_compile.then_some(&compiler));
             let provision = Provision::new(store_access, plan, known);
             work(&provision.at(Some(self.host.now)))
         })

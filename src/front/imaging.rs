@@ -57,10 +57,8 @@ use crate::artifact::manifest::ManifestError;
 use crate::build::roles;
 use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::fetch::Reference;
-use crate::python::bytecode::Bytecode;
 use crate::python::{Lines, shown};
 use crate::wheel::Catalogue;
-use crate::wheel::checked_files::CheckedFiles;
 
 /// 1980-01-01, which a wheel gives to files without a time.
 const TIME: i64 = 315_532_800;
@@ -303,13 +301,7 @@ impl Caller<'_> {
         self.with_control(|control| {
             let compiler = self.compiler(control);
             let may_compile = request.compilation == Compilation::Allowed;
-            let known = Known {
-                witnesses: &[],
-                wheels: &wheels,
-                bytecode: &Bytecode::default(),
-                checked: &CheckedFiles::default(),
-                compiler: may_compile.then_some(&compiler),
-            };
+            let known = Known::of_saved(&wheels, may_compile.then_some(&compiler));
             let mut inputs = plan.inputs().iter();
             let has_bytecode = inputs.any(|input| input.role == roles::BYTECODE);
             let store_access = StoreAccess {

@@ -23,10 +23,9 @@ use crate::fetch::{
     Address, Asked, AskedError, FetchFailed, FetchOptions, Fetcher, Hashes, Repository, Settings,
     SettingsError,
 };
-use crate::python::{self, bytecode::Bytecode, shown};
+use crate::python::{self, shown};
 use crate::wheel::Catalogue;
 use crate::wheel::Sources;
-use crate::wheel::checked_files::CheckedFiles;
 
 /// Where the wheels of a saved plan may be, besides the places that the plan names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,13 +185,7 @@ impl Caller<'_> {
             fs: self.fs,
             cache: self.host.cache.as_ref(),
         };
-        let known = Known {
-            witnesses: &[],
-            wheels: catalogue,
-            bytecode: &Bytecode::default(),
-            checked: &CheckedFiles::default(),
-            compiler: None,
-        };
+        let known = Known::of_saved(catalogue, None);
         let wheels: Vec<Input> = match need {
             Need::Members => {
                 let provision = Provision::new(store_access, plan, known);

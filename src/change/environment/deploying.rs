@@ -22,9 +22,7 @@ use super::{can_be_renamed, check_policies, check_target};
 use crate::change::installed_inputs::{self, ReadBefore};
 use crate::change::look_failed::LookFailed;
 use crate::change::provision::Known;
-use crate::python::bytecode::Bytecode;
 use crate::wheel::Catalogue;
-use crate::wheel::checked_files::CheckedFiles;
 
 /// What a draft makes where nothing exists.
 ///
@@ -79,15 +77,8 @@ pub fn over(fs: &dyn Fs, plan: &Plan, permissions: Permissions<'_>) -> Result<Pl
 pub fn deploy(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
     check_target(plan)?;
-    let (wheels, bytecode) = (Catalogue::new(run.cache), Bytecode::default());
-    let checked = CheckedFiles::default();
-    let known = Known {
-        checked: &checked,
-        witnesses: &[],
-        wheels: &wheels,
-        bytecode: &bytecode,
-        compiler: run.compiler,
-    };
+    let wheels = Catalogue::new(run.cache);
+    let known = Known::of_saved(&wheels, run.compiler);
     publish(run, path, known, &mut |ready| {
         let target = ready.target();
         Ok(match over_at(target, plan, run.permissions)? {

@@ -23,7 +23,8 @@ impl<'a> Provision<'a> {
         wanted: &Wanted,
     ) -> Option<Fetched> {
         let bytecode = source.bytecode.as_ref()?;
-        let made = self.known.bytecode.of(source.input.digest);
+        let compiled = self.known.bytecode;
+        let made = compiled.and_then(|compiled| compiled.of(source.input.digest));
         if let Some(bytes) = made.and_then(|made| made.bytes.get(&wanted.digest)) {
             return Some(Fetched::Bytes(bytes.clone()));
         }

@@ -43,7 +43,7 @@ pub(super) struct OwnFiles<'a> {
     may_link: bool,
     /// The RECORDs, below that environment.
     records: Vec<RelPath>,
-    checked: &'a CheckedFiles,
+    checked: Option<&'a CheckedFiles>,
     opened: OnceCell<Option<Opened<'a>>>,
     examined: Arc<[AtomicBool]>,
 }
@@ -69,7 +69,7 @@ struct OwnFile {
 }
 
 impl<'a> OwnFiles<'a> {
-    pub(super) fn of(fs: &'a dyn Fs, plan: &Plan, checked: &'a CheckedFiles) -> Self {
+    pub(super) fn of(fs: &'a dyn Fs, plan: &Plan, checked: Option<&'a CheckedFiles>) -> Self {
         let operations = plan.operations().values();
         let of_part = operations.filter(|operation| &*operation.part == PART);
         let groups: BTreeSet<&str> = of_part.filter_map(|one| one.group.as_deref()).collect();
@@ -107,7 +107,7 @@ impl<'a> OwnFiles<'a> {
         // Many distributions have the same empty file. Most of them are ruled out by what this
         // process saw when it hashed them: such a file is not linked, even if it fits by now.
         let may_fit = |listed: &&Listed| {
-            let seen = self.checked.meta(&listed.path);
+            let seen = self.checked.and_then(|checked| checked.meta(&listed.path));
             listed.may_be_linked && seen.is_none_or(|meta| is_as_wanted(meta, wanted))
         };
         for Listed { path, .. } in listed.iter().filter(may_fit) {
@@ -115,7 +115,9 @@ impl<'a> OwnFiles<'a> {
                 continue;
             };
             if is_as_wanted(&file.meta, wanted) {
-                let digest = self.checked.digest(path, &file.meta);
+                let digest = self
+                    .checked
+                    .and_then(|checked| checked.digest(path, &file.meta));
                 let is_known = digest == Some(wanted.digest);
                 return Some(Fetched::Stored {
                     dir: file.dir,

@@ -1,13 +1,15 @@
 //! Plans that are made where they are applied, in place of being fetched.
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::layouts::{Ground, ground};
-#[cfg(target_os = "linux")]
-use crate::machine::ended;
 use crate::machine::supported;
+#[cfg(target_os = "linux")]
+use crate::machine::{Ended, ended};
 use crate::trees::{Sameness, compare, look};
 
 impl Ground {
@@ -155,48 +157,48 @@ fn a_digest_that_is_here_is_applied_while_the_registry_is_not() {
     ground.there(&words).failed(1);
 }
 
+/// What a command does under `strace`, and the calls of one kind that it makes.
+#[cfg(target_os = "linux")]
+fn traced(ground: &Ground, command: &Command, call: &str) -> Option<(Ended, String)> {
+    if !crate::strace::is_there() {
+        return None;
+    }
+    let log = ground.bench.scratch.path("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", &format!("trace={call}"), "-o"]);
+    strace.arg(&log);
+    let done = ended(&mut super::under(strace, command));
+    Some((done, fs::read_to_string(&log).unwrap()))
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_changes_nothing_reads_each_file_once() {
-    if !crate::strace::is_there() {
-        return;
-    }
     let Some(ground) = ground() else { return };
     let there = ground.push();
     let words = ["apply", "--no-index", &there];
     ground.there(&words).ok();
-    let log = ground.bench.scratch.path("trace");
-    let mut strace = std::process::Command::new("strace");
-    strace
-        .args(["-f", "-qq", "-e", "trace=openat", "-o"])
-        .arg(&log);
-    let done = ended(&mut super::under(strace, &ground.there_command(&words)));
+    let Some((done, calls)) = traced(&ground, &ground.there_command(&words), "openat") else {
+        return;
+    };
     assert!(done.stderr.contains("no changes"), "{}", done.stderr);
-    let text = fs::read_to_string(&log).unwrap();
-    let opened = |name: &str| text.matches(&format!("\"{name}\"")).count();
-    assert_eq!(opened("activate.fish"), 1);
+    assert_eq!(calls.matches("\"activate.fish\"").count(), 1);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_plan_is_made_for_another_path_without_starting_an_interpreter() {
-    if !crate::strace::is_there() {
-        return;
-    }
     let Some(ground) = ground() else { return };
     let there = ground.push();
-    let log = ground.bench.scratch.path("trace");
-    let mut strace = std::process::Command::new("strace");
-    strace
-        .args(["-f", "-qq", "-e", "trace=execve", "-o"])
-        .arg(&log);
     let mut command = ground.there_command(&["apply", "--no-index", &there, "F"]);
     // Nothing is known about any interpreter.
     command.env("RVENV_CACHE_DIR", ground.bench.scratch.path("new-cache"));
-    ended(&mut super::under(strace, &command)).ok();
-    let text = fs::read_to_string(&log).unwrap();
+    let Some((done, calls)) = traced(&ground, &command, "execve") else {
+        return;
+    };
+    done.ok();
     // The shell that sets the umask, and the command.
-    assert_eq!(text.matches("execve(").count(), 2, "{text}");
+    assert_eq!(calls.matches("execve(").count(), 2, "{calls}");
     let proof = ground.there(&["verify", "--against", &there, "F"]).ok();
     assert!(proof.contains("state: proved"), "{proof}");
 }

@@ -9,7 +9,7 @@ mod tamper;
 
 use std::path::{Component, Path};
 
-use rvenv_journal::raw::Record;
+use rvenv_journal::raw::{PlanNotes, Record};
 use rvenv_journal::{Plan, Receipt, RelPath};
 
 pub use apply::plan_apply;
@@ -32,6 +32,7 @@ pub fn plan_decode(bytes: &[u8]) -> bool {
         let again = Plan::from_json(plan.to_json().as_bytes()).expect("what we write we can read");
         assert_eq!(again, *plan);
         assert_eq!(again.digest(), plan.digest());
+        both_parts_give_it_back(plan);
     }
     let receipt = Receipt::from_json(bytes);
     if let Ok(receipt) = &receipt {
@@ -39,7 +40,17 @@ pub fn plan_decode(bytes: &[u8]) -> bool {
             Receipt::from_json(receipt.to_json().as_bytes()).expect("what we write we can read");
         assert_eq!(again, *receipt);
     }
-    plan.is_ok() || receipt.is_ok()
+    let notes = PlanNotes::from_bytes(bytes);
+    plan.is_ok() || receipt.is_ok() || notes.is_ok()
+}
+
+/// Both parts of a plan give it back, without the places of its inputs.
+fn both_parts_give_it_back(plan: &Plan) {
+    let notes = PlanNotes::from_bytes(&plan.notes()).expect("what we write we can read");
+    let read = Plan::from_canonical(&plan.canonical()).expect("what we write we can read");
+    let back = read.with_notes(&notes);
+    assert_eq!(back.digest(), plan.digest());
+    assert_eq!(back.notes(), plan.notes());
 }
 
 /// An accepted path stays below the directory that it is joined to, and so does a path that is

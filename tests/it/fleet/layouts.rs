@@ -78,8 +78,13 @@ impl Ground {
         pushed.trim().to_owned()
     }
 
-    pub(super) fn lose_layout(&self) {
-        fs::remove_dir_all(&self.layout).unwrap();
+    /// Unmounts the layout, and mounts it again.
+    pub(super) fn take_away(&self) {
+        fs::rename(&self.layout, self.layout.with_extension("away")).unwrap();
+    }
+
+    pub(super) fn bring_back(&self) {
+        fs::rename(self.layout.with_extension("away"), &self.layout).unwrap();
     }
 
     fn blob(&self, digest: &str) -> PathBuf {

@@ -288,11 +288,10 @@ impl Bench {
 
     /// After a failed sync nothing is touched until a reboot; another boot id simulates it.
     pub(crate) fn wait_out_doubt(&self, what: &str) {
-        let found = State::of(&self.lab);
-        let is_doubt = |path: &&PathBuf| path.to_string_lossy().contains("journal.doubt-");
-        let Some(doubt) = found.kept.iter().find(is_doubt) else {
+        let Some(doubt) = self.lab.doubt() else {
             return;
         };
+        let found = State::of(&self.lab);
         let ended = end(&mut self.lab.rvenv(&self.lab.recover()));
         assert_eq!(ended.code, Some(6), "{what}: {}", ended.story);
         let now = State::of(&self.lab);
@@ -302,13 +301,7 @@ impl Bench {
             Ok(()),
             "{what}"
         );
-        let name = doubt.to_string_lossy();
-        let start = ["doubt-settle-", "doubt-undo-"]
-            .iter()
-            .find_map(|way| name.find(way).and_then(|at| name.get(..at + way.len())))
-            .unwrap();
-        let parent = self.lab.parent();
-        fs::rename(parent.join(doubt), parent.join(format!("{start}another"))).unwrap();
+        Lab::reboot(&doubt);
     }
 
     /// Whether the run reports that nothing was changed, or that everything was; `None` where it

@@ -373,6 +373,27 @@ impl Lab {
         names
     }
 
+    /// The note that a sync failed, beside the target or in it: nothing is touched until a reboot.
+    pub(crate) fn doubt(&self) -> Option<PathBuf> {
+        let dirs = [self.parent(), self.target().join(".rvenv")];
+        let names = dirs
+            .iter()
+            .filter_map(|dir| fs::read_dir(dir).ok())
+            .flatten();
+        let mut paths = names.map(|name| name.unwrap().path());
+        paths.find(|path| path.to_string_lossy().contains("journal.doubt-"))
+    }
+
+    /// Gives such a note the id of another boot, as a reboot does.
+    pub(crate) fn reboot(doubt: &Path) {
+        let name = doubt.to_string_lossy();
+        let start = ["doubt-settle-", "doubt-undo-"]
+            .iter()
+            .find_map(|way| name.find(way).and_then(|at| name.get(..at + way.len())))
+            .unwrap();
+        fs::rename(doubt, format!("{start}another")).unwrap();
+    }
+
     /// Puts foreign files into the target, with their own modes and time.
     pub(crate) fn add_strangers(&self, count: usize) {
         let dir = self.target().join("strangers");

@@ -30,8 +30,8 @@ pub const WHEELS: &str = "application/vnd.rvenv.wheels.v1+json";
 pub const PLAN: &str = "application/vnd.rvenv.plan.v1+json";
 /// The kind of a blob with what the digest of a plan does not cover.
 pub const NOTES: &str = "application/vnd.rvenv.notes.v1+json";
-/// The kind of a blob that is a wheel.
-pub const WHEEL: &str = "application/vnd.rvenv.wheel.v1+zip";
+/// The kind of a blob that is a wheel. It is written for each wheel, and every tool knows it.
+pub const WHEEL: &str = "application/zip";
 /// The kind of an SBOM.
 pub const SBOM: &str = "application/vnd.cyclonedx+json";
 /// The kind of a blob that is the bytecode of a wheel for one build of an interpreter.

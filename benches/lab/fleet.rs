@@ -3,8 +3,10 @@
 //!
 //! Each host has a home, caches and a target of its own. rvenv applies a reference by its digest,
 //! and waits for the disk; `uv venv` and `uv pip sync` make the same environment of a lock with the
-//! URLs and hashes of the wheels, and wait for none. Both servers are on loopback: Debian's
-//! registry, and the index of the bench, which has everything in memory.
+//! URLs and hashes of the wheels, as uv itself writes it, and wait for none. Both servers are on
+//! loopback: Debian's registry, and the index of the bench, which has everything in memory. A host
+//! that has nothing, or for which something changed, gets its lock from there: uv by a URL, rvenv
+//! as the manifest.
 //! Promises that what goes over the wire is counted in runs of their own, in which nothing is
 //! timed.
 //!
@@ -26,7 +28,7 @@ use super::rivals::{Python, Rivals, done};
 use super::rollout::{Terms, as_float, simulate};
 use super::settings::Settings;
 use super::timing::{Times, settle};
-use super::wheels::{VERSION, Wheels, pylock};
+use super::wheels::{VERSION, Wheels, pylock, requirements};
 
 /// The version that one package changes to.
 const NEXT: &str = "2.0";
@@ -189,13 +191,40 @@ impl<'a> Course<'a> {
             digests: Default::default(),
         };
         course.digests = [course.push(VERSION)?, course.push(NEXT)?];
+        course.lock(VERSION)?;
+        course.lock(NEXT)?;
         Ok(course)
+    }
+
+    /// Lets uv write the lock with this version of the first package, and the index serve it.
+    fn lock(&self, first: &str) -> Result<(), String> {
+        let Ok(uv) = &self.uv else { return Ok(()) };
+        let text = requirements(&self.wheels.pins(self.count, first)?);
+        let wanted = self.field.root.join("requirements.txt");
+        fs::write(&wanted, text).map_err(|error| error.to_string())?;
+        let lock = self.field.root.join("pylock.uv.toml");
+        let mut command = self.field.command(uv);
+        command.env_remove("UV_OFFLINE");
+        command.args([
+            "pip",
+            "compile",
+            "-q",
+            "--no-header",
+            "--format",
+            "pylock.toml",
+        ]);
+        command.arg("--index-url").arg(self.index.url());
+        command.arg("--python").arg(&self.python.path);
+        done(command.arg("-o").arg(&lock).arg(&wanted))?;
+        let text = fs::read_to_string(&lock).map_err(|error| error.to_string())?;
+        self.index.keep_lock(&lock_name(first), &text);
+        fs::remove_file(&lock).map_err(|error| error.to_string())
     }
 
     /// Pushes the environment with this version of its first package; the digest of the manifest.
     fn push(&self, first: &str) -> Result<String, String> {
         let root = &self.field.root;
-        let lock = root.join(format!("pylock.{}.toml", first.replace('.', "-")));
+        let lock = root.join(lock_name(first));
         let dir = self.wheels.dir.display().to_string();
         let text = pylock(&self.wheels.pins(self.count, first)?, "path", &dir);
         fs::write(&lock, text).map_err(|error| error.to_string())?;
@@ -293,12 +322,15 @@ impl<'a> Course<'a> {
                 command
             }
             Tool::Uv => {
-                let lock = home.join("pylock.toml");
-                let pins = self
-                    .wheels
-                    .pins(self.count, if is_next { NEXT } else { VERSION })?;
-                let text = pylock(&pins, "url", &format!("http://{index}/files"));
-                fs::write(&lock, text).map_err(|error| error.to_string())?;
+                let name = lock_name(if is_next { NEXT } else { VERSION });
+                let lock = if matches!(work, Work::Cold | Work::Change) {
+                    format!("http://{index}/locks/{name}")
+                } else {
+                    let lock = home.join(&name);
+                    let text = self.index.lock(&name, index).unwrap_or_default();
+                    fs::write(&lock, text).map_err(|error| error.to_string())?;
+                    lock.display().to_string()
+                };
                 let mut command = self.field.command(Path::new("/bin/sh"));
                 let make = "\"$0\" venv -q --python \"$1\" \"$2\" && ";
                 let sync = "exec \"$0\" pip sync -q --link-mode hardlink \
@@ -343,6 +375,11 @@ impl<'a> Course<'a> {
         }
         Ok(())
     }
+}
+
+/// The name of the lock with this version of the first package.
+fn lock_name(first: &str) -> String {
+    format!("pylock.{}.toml", first.replace('.', "-"))
 }
 
 fn oci(registry: SocketAddr) -> String {
@@ -478,7 +515,7 @@ fn judge(racers: &[Racer], budgets: &mut Budgets) {
         }
     }
     let wire = |tool| of(racers, Work::Change, tool, 1).map(|racer| racer.traffic.bytes);
-    let name = "bytes on the wire for a changed package";
+    let name = "bytes on the wire for a changed lock";
     match wire(Tool::Uv) {
         Ok(limit) => {
             let own = wire(Tool::Rvenv).map(|bytes| as_float(bytes) / 1e3);

@@ -1,6 +1,6 @@
 //! A package index on loopback, as one that people use serves: a page for each project, in JSON
 //! (PEP 691) or HTML (PEP 503), metadata beside the wheels (PEP 658), ranges, connections that stay
-//! open, and answers that say how long a cache may keep them.
+//! open, and answers that say how long a cache may keep them. Locks are there too.
 //!
 //! Promises to hold everything in memory before the first request, so that no disk is measured; and
 //! to end with the bench.
@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rvenv_journal::Digest;
@@ -26,6 +26,8 @@ struct Bodies {
     files: BTreeMap<String, Vec<u8>>,
     /// Pages of projects, as JSON and as HTML.
     pages: BTreeMap<String, [Vec<u8>; 2]>,
+    /// Locks, in which `HOST` is the server that is asked.
+    locks: Mutex<BTreeMap<String, String>>,
 }
 
 /// An index that answers until it is dropped.
@@ -34,7 +36,11 @@ pub(crate) struct Index {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
+    bodies: Arc<Bodies>,
 }
+
+/// What a lock of the index has in place of a server.
+const HOST: &str = "HOST";
 
 impl Index {
     /// Serves all wheels of a directory.
@@ -44,12 +50,13 @@ impl Index {
         let address = listener.local_addr()?;
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
+        let shared = Arc::clone(&bodies);
         let accepting = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                let bodies = Arc::clone(&bodies);
+                let bodies = Arc::clone(&shared);
                 thread::spawn(move || {
                     // The client closes a connection when it likes.
                     let _ended = answer_all(&bodies, stream);
@@ -60,7 +67,20 @@ impl Index {
             address,
             is_over,
             accepting: Some(accepting),
+            bodies,
         })
+    }
+
+    /// Keeps a lock that was made with the URL of the index.
+    pub(crate) fn keep_lock(&self, name: &str, text: &str) {
+        let text = text.replace(&self.address.to_string(), HOST);
+        self.bodies.locks().insert(format!("/locks/{name}"), text);
+    }
+
+    /// A lock, as it is got from this address.
+    pub(crate) fn lock(&self, name: &str, address: SocketAddr) -> Option<String> {
+        let text = self.bodies.locks().get(&format!("/locks/{name}")).cloned();
+        text.map(|text| text.replace(HOST, &address.to_string()))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -117,6 +137,10 @@ impl Bodies {
         }
         Ok(bodies)
     }
+
+    fn locks(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A wheel as a page names it.
@@ -172,6 +196,7 @@ struct Request {
     path: String,
     takes_json: bool,
     range: Option<String>,
+    host: String,
 }
 
 fn answer_all(bodies: &Bodies, mut stream: TcpStream) -> io::Result<()> {
@@ -199,6 +224,7 @@ fn read(reader: &mut impl io::BufRead) -> io::Result<Option<Request>> {
         let line = line?.to_ascii_lowercase();
         match line.split_once(':') {
             Some(("accept", kinds)) => request.takes_json = kinds.contains(JSON),
+            Some(("host", host)) => host.trim().clone_into(&mut request.host),
             Some(("range", range)) => request.range = Some(range.trim().to_owned()),
             Some(_) => {}
             None => break,
@@ -220,6 +246,10 @@ fn answer(bodies: &Bodies, request: &Request) -> Vec<u8> {
             page,
             request,
         );
+    }
+    if let Some(lock) = bodies.locks().get(&request.path) {
+        let lock = lock.replace(HOST, &request.host);
+        return whole("200 OK", "", lock.as_bytes(), request);
     }
     let Some(file) = bodies.files.get(&request.path) else {
         return whole("404 Not Found", "", &[], request);

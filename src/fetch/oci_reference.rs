@@ -269,15 +269,13 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    // No registry takes other separators.
+    let is_separator =
+        |run: &str| matches!(run, "." | "_" | "__") || run.bytes().all(|byte| byte == b'-');
     let is_part = |part: &str| {
-        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let bytes = part.as_bytes();
-        bytes.first().is_some_and(|first| is_letter(*first))
-            && bytes.last().is_some_and(|last| is_letter(*last))
-            && bytes
-                .iter()
-                .all(|byte| is_letter(*byte) || b"._-".contains(byte))
-            && !part.contains("..")
+        let mut between = part.split(is_letter).filter(|run| !run.is_empty());
+        part.starts_with(is_letter) && part.ends_with(is_letter) && between.all(is_separator)
     };
     name.len() <= NAME_BYTES_MAX && name.split('/').all(is_part)
 }
@@ -303,6 +301,7 @@ mod tests {
         for text in [
             "oci://ghcr.io/team/web".to_owned(),
             "oci://localhost:5000/a/b-c_d.e:v1.2".to_owned(),
+            "oci://r.example/a---b__c/1.2".to_owned(),
             "oci+http://inner:80/web".to_owned(),
             format!("oci://r.example/web:Tag@sha256:{HEX}"),
             format!("oci://r.example/web@sha256:{HEX}"),
@@ -346,6 +345,9 @@ mod tests {
             ("oci://r.example/Web", ReferenceError::Repository),
             ("oci://r.example/a//b", ReferenceError::Repository),
             ("oci://r.example/../b", ReferenceError::Repository),
+            ("oci://r.example/a..b", ReferenceError::Repository),
+            ("oci://r.example/a.-b", ReferenceError::Repository),
+            ("oci://r.example/a___b", ReferenceError::Repository),
             ("oci://r.example/a?b", ReferenceError::Repository),
             ("oci://u:secret@r.example/web", ReferenceError::Login),
             ("oci://r.example/web:", ReferenceError::Tag),

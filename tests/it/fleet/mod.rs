@@ -23,6 +23,7 @@ mod indexes;
 #[cfg(target_os = "linux")]
 mod kills;
 mod layouts;
+mod oci_client;
 mod oras;
 mod places;
 mod plans;

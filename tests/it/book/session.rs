@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use super::blocks::{Command, is_as_written};
+use super::blocks::{Command, Page, is_as_written};
 use crate::machine::{Scratch, tool};
 use crate::packages::builds;
 use crate::registry::Registry;
@@ -26,9 +26,17 @@ pub(super) struct Session {
     registry: Option<Registry>,
 }
 
-/// Whether all peers are on this machine; prints a message if not.
-pub(super) fn has_peers() -> bool {
-    ["uv", "virtualenv"].iter().all(|name| tool(name).is_some())
+/// The programs of others that the book starts.
+const PEERS: [&str; 2] = ["uv", "virtualenv"];
+
+/// Whether the peers that a page starts are on this machine; prints a message if not.
+pub(super) fn has_peers(page: &Page) -> bool {
+    let is_started = |name: &&&str| {
+        let mut commands = page.commands.iter();
+        commands.any(|command| command.text.split(' ').next() == Some(**name))
+    };
+    let mut started = PEERS.iter().filter(is_started);
+    started.all(|name| tool(name).is_some())
 }
 
 /// Prints a message if the machine lacks an interpreter that the book uses.
@@ -42,7 +50,7 @@ pub(super) fn session() -> Option<Session> {
     link(&pythons[0].path, "python3");
     link(&pythons[0].path, "python3.12");
     link(&pythons[1].path, "python3.13");
-    for name in ["uv", "virtualenv"] {
+    for name in PEERS {
         if let Some(path) = tool(name) {
             link(&path, name);
         }

@@ -322,12 +322,14 @@ impl<'a> Course<'a> {
                 command
             }
             Tool::Uv => {
+                let uv = self.uv.as_ref().map_err(Clone::clone)?;
                 let name = lock_name(if is_next { NEXT } else { VERSION });
                 let lock = if matches!(work, Work::Cold | Work::Change) {
                     format!("http://{index}/locks/{name}")
                 } else {
                     let lock = home.join(&name);
-                    let text = self.index.lock(&name, index).unwrap_or_default();
+                    let text = self.index.lock(&name, index);
+                    let text = text.ok_or("the index has no lock")?;
                     fs::write(&lock, text).map_err(|error| error.to_string())?;
                     lock.display().to_string()
                 };
@@ -338,7 +340,7 @@ impl<'a> Course<'a> {
                 let is_there = matches!(work, Work::Change | Work::Nothing);
                 let script = format!("{}{sync}", if is_there { "" } else { make });
                 command.arg("-c").arg(script);
-                command.arg(self.uv.as_ref().map_err(Clone::clone)?);
+                command.arg(uv);
                 command.arg(&self.python.path).arg(&target).arg(&lock);
                 command
             }

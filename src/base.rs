@@ -7,6 +7,7 @@ pub mod cache;
 pub(crate) mod cached_answer;
 pub mod config_settings;
 pub(crate) mod early_look;
+pub(crate) mod entry_states;
 pub mod fingerprint;
 pub(crate) mod image_layout;
 pub mod lexical_path;

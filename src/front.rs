@@ -3,7 +3,9 @@
 //!
 //! Read next: `request.rs`, then `caller.rs`; `host.rs`, what is read from the process.
 
+pub mod answer;
 pub mod attaching;
+pub mod begun;
 mod building;
 mod bytecode_layers;
 pub mod caller;
@@ -34,3 +36,4 @@ pub mod request;
 pub mod resolving;
 pub mod saved_plan;
 mod unchanged;
+pub mod up_to_date;

@@ -78,9 +78,9 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    attaching, caller, choosing, cloning, deriving, describing, env_builder, fetching, host,
-    imaging, indexing, locked, locking, machine, mending, proving, pulling, pushing, rebuilding,
-    republishing, request, resolving, saved_plan,
+    answer, attaching, begun, caller, choosing, cloning, deriving, describing, env_builder,
+    fetching, host, imaging, indexing, locked, locking, machine, mending, proving, pulling,
+    pushing, rebuilding, republishing, request, resolving, saved_plan, up_to_date,
 };
 pub use python::bytecode;
 pub use wheel::{Release, Sources, distributions, wheelhouse};

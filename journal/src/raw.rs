@@ -45,7 +45,7 @@ pub use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, 
 pub use crate::recovery::ending::{EndError, Ending, Kept, WhyKept};
 pub use crate::recovery::evidence::{Location, Sight, StepsTaken};
 pub use crate::recovery::generation::{Generation, Size};
-pub use crate::recovery::recover::{Inspection, RecoverError};
+pub use crate::recovery::recover::{Inspection, RecoverError, is_tidy};
 pub use crate::staging::build::StageCounts;
 pub use crate::staging::error::StageError;
 pub use crate::staging::inheritance::Unlinked;

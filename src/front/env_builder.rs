@@ -18,10 +18,11 @@ use rvenv_journal::Plan;
 use rvenv_journal::fs::real::RealFs;
 use thiserror::Error;
 
+use super::answer::Answer;
 use super::caller::{Caller, Compilation, RunTerms, Silent};
 use super::host::{Host, HostError};
 use super::locked::LockRequest;
-use super::request::{Answer, AskedPython, EnvRequest, Intent, RequestFailed, Unchanged};
+use super::request::{AskedPython, EnvRequest, Intent, RequestFailed, Unchanged};
 use crate::build::checks::OtherOwner;
 use crate::build::hooks::{Context, Hooks, Venv};
 use crate::build::options::{Choices, GIT, Options, Prompt};

@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Digest, Plan, Publication};
 use thiserror::Error;
 
+use super::answer::Answer;
 use super::caller::Caller;
 use super::deriving::noted_interpreter;
 use super::plan_note::{Note, interpreter_of, makes_all};
-use super::request::{Answer, RequestFailed};
+use super::request::RequestFailed;
 use crate::base::umask::Umask;
 use crate::build::hooks::{self, Context, Venv};
 use crate::change::environment::{self, Permissions, PlanFailed};

@@ -50,6 +50,18 @@ pub(crate) enum JournalRead {
 }
 
 impl Siblings {
+    /// Whether there is nothing but kept generations, and what is not the engine's.
+    pub(crate) fn is_tidy(&self) -> bool {
+        let Self {
+            journals,
+            has_draft,
+            stages,
+            trash,
+            ..
+        } = self;
+        journals.is_empty() && !has_draft && stages.is_empty() && trash.is_empty()
+    }
+
     /// Lists the names.
     pub(crate) fn list(home: &TransactionDir<'_>) -> Result<Self, FsError> {
         let mut found = Self::default();

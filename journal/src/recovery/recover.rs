@@ -166,6 +166,20 @@ pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
     })
 }
 
+/// Whether no transaction is open at a target, and no earlier run left anything that recovery would
+/// delete; writes nothing.
+///
+/// # Errors
+/// The error of the disk.
+pub fn is_tidy(target: &Target<'_>) -> Result<bool, FsError> {
+    for home in homes(target)? {
+        if !Siblings::list(&home)?.is_tidy() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Ends the transaction that an earlier run left open, and deletes what it left behind. The target
 /// must be locked.
 ///

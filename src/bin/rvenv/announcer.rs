@@ -26,6 +26,7 @@ pub(crate) struct Announcer<'a> {
     /// What is shown of work that has no event of its own.
     background: &'static str,
     recovery: Cell<Recovery>,
+    has_warned: &'a Cell<bool>,
     has_told_waiting: Cell<bool>,
 }
 
@@ -34,6 +35,7 @@ impl<'a> Announcer<'a> {
         terminal: Terminal,
         signals: Signals,
         progress: &'a Progress,
+        has_warned: &'a Cell<bool>,
         background: &'static str,
     ) -> Self {
         progress.begin_background(background);
@@ -43,6 +45,7 @@ impl<'a> Announcer<'a> {
             progress,
             background,
             recovery: Cell::default(),
+            has_warned,
             has_told_waiting: Cell::default(),
         }
     }
@@ -79,6 +82,7 @@ impl Listener for Announcer<'_> {
     }
 
     fn warning(&self, text: &str) {
+        self.has_warned.set(true);
         self.say(|| self.terminal.warning(text));
     }
 

@@ -20,9 +20,7 @@ impl Session<'_> {
     pub(crate) fn tell(&self, outcome: &Outcome, given: &OsStr, how: &str) {
         let shown = escape(&given.to_string_lossy());
         match outcome {
-            Outcome::NoChanges(_) => self
-                .terminal
-                .story(&format!("`{shown}` is up to date: no changes")),
+            Outcome::NoChanges(_) => self.tell_up_to_date(given),
             Outcome::Published(report) => {
                 let activate = escape(&quoted_activate(&given.to_string_lossy()));
                 let done = match report.plan.publication() {
@@ -53,6 +51,13 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// Reports that there is nothing to do.
+    pub(crate) fn tell_up_to_date(&self, given: &OsStr) {
+        let shown = escape(&given.to_string_lossy());
+        let line = format!("`{shown}` is up to date: no changes");
+        self.terminal.story(&line);
     }
 
     /// Reports that an environment has what its base has. The base is named, since another Python,

@@ -3,11 +3,11 @@
 //!
 //! Read next: `companions.rs`, packages that come along to another Python.
 
+use rvenv::answer::Answer;
 use rvenv::distributions::Distribution;
 use rvenv::removal::StillRequired;
 use rvenv::render::escape;
 use rvenv::replaced::{self, OtherVersion};
-use rvenv::request::Answer;
 use rvenv::supply::WheelSource;
 use rvenv::wheel::Named;
 use rvenv_journal::Plan;
@@ -31,6 +31,11 @@ impl Session<'_> {
             self.terminal
                 .warning(&format!("{by} requires `{requirement}`, which {end}"));
         }
+    }
+
+    /// Whether [`Self::tell_packages`] has nothing to say.
+    pub(crate) fn has_no_news(answer: &Answer, plan: &Plan) -> bool {
+        answer.still_required.is_empty() && lines(answer, plan, Tense::Has).is_empty()
     }
 
     /// Names the packages that an applied plan replaced by another version.

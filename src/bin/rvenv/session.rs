@@ -5,7 +5,7 @@
 //! from here, and that data goes to standard output and messages to standard error.
 //! Read next: `dispatch.rs`, which creates one; `commands.rs`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub(crate) struct Session<'a> {
     pub(crate) fs: RealFs,
     /// What the environment had when it was locked, for the report in JSON.
     pub(crate) locked: RefCell<Option<Contents>>,
+    /// Whether the library warned of anything.
+    pub(crate) has_warned: Cell<bool>,
     /// Begun when something is shown for the first time.
     progress: OnceLock<Progress>,
 }
@@ -60,6 +62,7 @@ impl<'a> Session<'a> {
             signals: Signals::catch(),
             fs: RealFs::new(),
             locked: RefCell::default(),
+            has_warned: Cell::default(),
             progress: OnceLock::new(),
         }
     }
@@ -146,7 +149,9 @@ impl<'a> Session<'a> {
     }
 
     fn announcer(&self, what: &'static str) -> Announcer<'_> {
-        Announcer::new(self.terminal, self.signals.clone(), self.progress(), what)
+        let progress = self.progress();
+        let (terminal, signals) = (self.terminal, self.signals.clone());
+        Announcer::new(terminal, signals, progress, &self.has_warned, what)
     }
 
     fn caller<'c>(&'c self, announcer: &'c Announcer<'c>) -> Caller<'c> {

@@ -129,6 +129,7 @@ mod states;
 #[cfg(target_os = "linux")]
 mod streams;
 mod trusted_hosts;
+mod up_to_date;
 mod upgrade;
 mod verify;
 mod verify_frame;

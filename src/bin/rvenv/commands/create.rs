@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::mem::ManuallyDrop;
 
+use rvenv::answer::Answer;
+use rvenv::begun::{Begun, Recalled};
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::carry::Companions;
 use rvenv::checks::CheckFailed;
@@ -17,7 +19,7 @@ use rvenv::hooks::Venv;
 use rvenv::merge::MergeError;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
-use rvenv::request::{Answer, EnvRequest, Intent, Unchanged};
+use rvenv::request::{EnvRequest, Intent, Unchanged};
 use tempfile::TempDir;
 
 use super::asking::{intent, retention};
@@ -108,13 +110,31 @@ impl Session<'_> {
             unchanged: Unchanged::Kept,
             ..request
         };
+        // A report in JSON has the digest of the plan, and checks are for what is planned.
+        let may_recall = before.is_none() && args.replace.checks.check.is_empty();
+        let mut begun = if may_recall {
+            match self.recall(args, &request)? {
+                Recalled::UpToDate => {
+                    self.tell_up_to_date(given);
+                    return Ok(None);
+                }
+                Recalled::Unknown(begun) => Some(*begun),
+            }
+        } else {
+            None
+        };
         let outcome = loop {
-            match self.attempt(args, &request, given)? {
+            match self.attempt(args, &request, begun.take(), given)? {
                 Some(outcome) => break outcome,
                 None => request.unchanged = Unchanged::Planned,
             }
         };
         Ok(before.map(|before| self.changed(before, &outcome)))
+    }
+
+    fn recall(&self, args: &CreateArgs, request: &EnvRequest) -> Result<Recalled, CliError> {
+        let recalled = self.with_caller(|caller| caller.recall(request));
+        recalled.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))
     }
 
     fn show_change(
@@ -123,7 +143,7 @@ impl Session<'_> {
         request: &EnvRequest,
         saving: &Saving<'_>,
     ) -> Result<(), CliError> {
-        let mut answer = self.answer(args, request)?;
+        let mut answer = self.answer(args, request, None)?;
         let downloads = answer.downloads.take();
         if saving.is_kept() {
             let _kept = downloads.map(TempDir::keep);
@@ -137,10 +157,11 @@ impl Session<'_> {
         &self,
         args: &CreateArgs,
         request: &EnvRequest,
+        begun: Option<Begun>,
         given: &OsStr,
     ) -> Result<Option<ManuallyDrop<Outcome>>, CliError> {
         let intent = request.intent;
-        let mut answer = self.answer(args, request)?;
+        let mut answer = self.answer(args, request, begun)?;
         let downloads = answer.downloads.take();
         let answer: &Answer = &answer;
         let outcome = self.carry_out(args, intent, answer)?;
@@ -162,6 +183,13 @@ impl Session<'_> {
             self.tell_companions(&answer.companions, Tense::Has);
         }
         self.tell_packages(answer, outcome.plan(), Tense::Has);
+        // What was said has to be said again the next time.
+        if let Outcome::NoChanges(plan) = &*outcome
+            && Self::has_no_news(answer, plan)
+            && !self.has_warned.get()
+        {
+            self.with_caller(|caller| caller.keep_up_to_date(answer, plan));
+        }
         Ok(Some(outcome))
     }
 
@@ -171,8 +199,12 @@ impl Session<'_> {
         &self,
         args: &CreateArgs,
         request: &EnvRequest,
+        begun: Option<Begun>,
     ) -> Result<ManuallyDrop<Answer>, CliError> {
-        let answer = self.with_caller(|caller| caller.prepare(request));
+        let answer = self.with_caller(|caller| match begun {
+            Some(begun) => caller.prepare_begun(request, begun),
+            None => caller.prepare(request),
+        });
         let answer = answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
         Ok(ManuallyDrop::new(answer))
     }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rvenv::answer::Answer;
 use rvenv::render::escape;
-use rvenv::request::{Answer, Intent};
+use rvenv::request::Intent;
 use rvenv::verify::planned_digest;
 use rvenv_journal::{Plan, Publication, Retention};
 use tempfile::TempDir;

@@ -1,5 +1,5 @@
-//! Notes, the cached answers of other programs: what interpreters reported, what wheels hold, and
-//! which source has which bytecode.
+//! Notes, the cached answers: what interpreters reported, what wheels hold, which source has which
+//! bytecode, and which environments were up to date.
 //!
 //! Promises to delete only entries with rvenv's names, in a real directory, without following a
 //! link; and, when only outdated notes are deleted, to keep those whose files are unchanged. Does
@@ -14,13 +14,21 @@ use std::io::ErrorKind;
 use rvenv::backend::BUILT;
 use rvenv::fetch::{ATTESTED, FETCHED};
 use rvenv::fingerprint::Fingerprint;
+use rvenv::up_to_date::UP_TO_DATE;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::raw::{Leftovers, check_private, open_private_dir, read_private_file};
 use serde::Deserialize;
 
 /// The directories of cached answers.
-pub(crate) const KINDS: [&str; 5] = [ATTESTED, BUILT, "bytecode", "interpreters", "wheels"];
+pub(crate) const KINDS: [&str; 6] = [
+    ATTESTED,
+    BUILT,
+    "bytecode",
+    "interpreters",
+    UP_TO_DATE,
+    "wheels",
+];
 /// More than any real answer has.
 const BYTES_MAX: u64 = 32 << 20;
 

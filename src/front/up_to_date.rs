@@ -1,0 +1,205 @@
+//! Answers that an environment is up to date, so that a request with nothing to do costs little.
+//!
+//! A run that found nothing to do leaves an answer in the cache: for which request that was, and
+//! the state of every path. While all of these are the same, there is nothing to do again: one
+//! `lstat` for each path, as git has it with its index, in place of reading and planning.
+//!
+//! Promises to notice what the work itself would notice: another kind, mode, size or time of a path
+//! that was published, what another installer added or took, another lock, interpreter, option or
+//! version of rvenv, and a transaction that is open. An answer is kept only if everything in it was
+//! old when this process began, so that no later change can have the same time.
+//!
+//! On disk: answers, `<cache dir>/up-to-date/<sha256 of the path>.json`.
+//! Read next: `request.rs`, which asks; `../base/entry_states.rs`, the states.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::fs::Time;
+use rvenv_journal::raw::{ENGINE_DIR, Hasher, RECEIPT_NAME, is_tidy};
+use rvenv_journal::{Digest, Parents, Plan, Target};
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::request::{EnvRequest, Intent, Unchanged};
+use crate::base::cached_answer::CachedAnswer;
+use crate::base::entry_states::EntryPaths;
+use crate::base::fingerprint::Fingerprint;
+use crate::base::regular_file;
+use crate::build::hooks::Context;
+use crate::change::existing::Existing;
+use crate::lock::{BYTES_MAX, Kernel, is_pylock_name};
+
+/// The directory of these answers in the cache.
+pub const UP_TO_DATE: &str = "up-to-date";
+/// The version of this format.
+const FORMAT: u32 = 1;
+/// Another version may plan something else.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// More than any real answer has.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// How old everything must be that an answer depends on. The clocks of filesystems have ticks of up
+/// to two seconds.
+const SETTLED_NS: i128 = 2_000_000_000;
+
+/// What an environment is asked to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    /// The environment, its symbolic link resolved.
+    path: PathBuf,
+    /// The request and its locks.
+    request: Digest,
+    /// The interpreter and the options that it means here.
+    context: Digest,
+}
+
+/// An answer on disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Known {
+    format: u32,
+    /// The receipt: with another one, or none, the answer is outdated.
+    witness: Fingerprint,
+    request: String,
+    context: String,
+    /// The paths in the environment that count, as lines.
+    paths: String,
+    /// The digest of their states.
+    states: String,
+}
+
+impl Caller<'_> {
+    /// The digest of a request and its locks; `None` if more than these and the environment decides
+    /// what there is to do.
+    pub(super) fn digest_of(&self, request: &EnvRequest) -> Option<Digest> {
+        let locks = &request.locks;
+        let is_about_locks = request.intent != Intent::Upgrade
+            && request.unchanged == Unchanged::Kept
+            && !request.options.upgrade_deps
+            && request.packages.is_empty()
+            && request.removal.names.is_empty()
+            && locks.requirements.is_empty()
+            && locks.places.is_empty();
+        if !is_about_locks {
+            return None;
+        }
+        let mut hasher = Hasher::default();
+        hasher.update(format!("{VERSION}\n{request:?}\n{:?}\n", self.host.cwd).as_bytes());
+        let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
+        for file in &locks.files {
+            let bytes = whole_lock(&cwd.join(file))?;
+            hasher.update(Digest::of(&bytes).as_bytes());
+        }
+        Some(hasher.finish())
+    }
+
+    /// The answer about an environment, if it was for the same request.
+    pub(super) fn known(&self, path: &Path, request: Digest) -> Option<Known> {
+        let bytes = self.answer_about(path)?.read(ANSWER_BYTES_MAX)?;
+        let known: Known = serde_json::from_slice(&bytes).ok()?;
+        (known.format == FORMAT && known.request == request.to_string()).then_some(known)
+    }
+
+    /// Whether an answer still holds.
+    pub(super) fn still_holds(&self, known: Known, question: &Question) -> bool {
+        let paths = EntryPaths::of_lines(known.paths);
+        known.witness == receipt(&question.path)
+            && known.context == question.context.to_string()
+            && self.is_tidy(&question.path)
+            && paths
+                .states(&question.path, None)
+                .is_some_and(|states| states.to_string() == known.states)
+    }
+
+    /// Keeps the answer that a plan changed nothing, if no later change could be missed. A failure
+    /// to write it is ignored, since the cache only saves time.
+    pub(super) fn keep(&self, question: &Question, existing: &Existing, plan: &Plan) {
+        // Taken first: what replaces the receipt later is newer than it.
+        let witness = receipt(&question.path);
+        let Time { seconds, nanos } = self.host.now;
+        let now = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let settled = now - SETTLED_NS;
+        let paths = watched(existing, plan);
+        let found = paths.and_then(|paths| {
+            let states = paths.states(&question.path, Some(settled))?;
+            Some((paths.into_lines(), states))
+        });
+        let Some((paths, states)) = found else {
+            return;
+        };
+        let known = Known {
+            format: FORMAT,
+            witness,
+            request: question.request.to_string(),
+            context: question.context.to_string(),
+            paths,
+            states: states.to_string(),
+        };
+        if let Ok(bytes) = serde_json::to_vec(&known)
+            && let Some(answer) = self.answer_about(&question.path)
+        {
+            drop(answer.write(&bytes));
+        }
+    }
+
+    fn answer_about(&self, path: &Path) -> Option<CachedAnswer> {
+        let cache = self.host.cache.as_ref()?;
+        Some(CachedAnswer::about(path, UP_TO_DATE, cache))
+    }
+
+    /// Whether there is nothing to recover, and nothing that an earlier run left.
+    fn is_tidy(&self, path: &Path) -> bool {
+        let target = Target::open(self.fs, path, Parents::Require);
+        target.is_ok_and(|target| is_tidy(&target).unwrap_or(false))
+    }
+}
+
+impl Question {
+    pub(super) fn of(path: &Path, request: Digest, context: &Context) -> Self {
+        let Context {
+            interpreter,
+            options,
+            ..
+        } = context;
+        let kernel = Kernel::running();
+        let text = format!("{interpreter:?}\n{options:?}\n{kernel:?}");
+        Self {
+            path: path.to_owned(),
+            request,
+            context: Digest::of(text.as_bytes()),
+        }
+    }
+}
+
+/// The bytes of a lock that names no other file and no variable; `None` for every other file.
+fn whole_lock(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = regular_file::open(path).ok()?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+    let is_whole = is_pylock_name(path)
+        || path.extension().is_none_or(|end| end != "toml")
+            && has(b"--hash")
+            && ![&b"-r"[..], b"-c", b"--requirement", b"--constraint", b"${"]
+                .into_iter()
+                .any(has);
+    is_whole.then_some(bytes)
+}
+
+fn receipt(env: &Path) -> Fingerprint {
+    Fingerprint::of(&env.join(ENGINE_DIR).join(RECEIPT_NAME))
+}
+
+/// The paths whose states tell whether an environment is as a plan left it: what the plan has, and
+/// the directories in which other distributions come and go.
+fn watched(existing: &Existing, plan: &Plan) -> Option<EntryPaths> {
+    let own = plan.operations().keys().chain(plan.kept().keys());
+    let mut paths: BTreeSet<String> = own.map(|path| path.as_str().to_owned()).collect();
+    for lib in &existing.libs {
+        paths.insert(lib.path.as_str().to_owned());
+        let dirs = lib.distributions.iter();
+        paths.extend(dirs.map(|one| format!("{}/{}", lib.path, one.dir)));
+    }
+    paths.extend([".".to_owned(), ENGINE_DIR.to_owned()]);
+    EntryPaths::of(paths.iter().map(String::as_str))
+}

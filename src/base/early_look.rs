@@ -10,16 +10,22 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rvenv_journal::RelPath;
 use rvenv_journal::fs::{Dir, FsError, Meta, Time};
 use rvenv_journal::raw::{
     ENGINE_DIR, Observed, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Statement, is_same_mode,
     observe_paths,
 };
 use rvenv_journal::{Digest, Fs, Receipt};
+
+#[cfg(unix)]
+use crate::base::entry_states::Below;
 
 /// How long a look counts.
 const FRESH: Duration = Duration::from_secs(1);
@@ -50,15 +56,17 @@ pub(crate) struct Published {
 
 impl EarlyLook {
     /// Begins to look at an open environment, if it has a receipt.
-    pub(crate) fn begin(fs: &dyn Fs, root: &Dir) -> Self {
+    pub(crate) fn begin(fs: &dyn Fs, root: &Dir, path: &Path) -> Self {
         let begin = || {
             let (then, bytes) = read(fs, root)?;
             let bytes = Arc::new(bytes);
             let (fs, root, copy) = (fs.share(), root.clone(), Arc::clone(&bytes));
+            let path = path.to_owned();
             let look = |fs: Box<dyn Fs>| {
                 thread::spawn(move || {
                     let receipt = Receipt::from_json(&copy).ok()?;
-                    let seen = look(&*fs, &root, &receipt, then.mtime).ok();
+                    let seen = quick_look(&path, &receipt, then.mtime)
+                        .or_else(|| look(&*fs, &root, &receipt, then.mtime).ok());
                     let at = then.mtime;
                     Some(Published { receipt, at, seen })
                 })
@@ -143,6 +151,39 @@ fn look(
     })
 }
 
+/// The same by one call for each path, which follows links above it: a path counts only if each
+/// directory above it is in the receipt, and is one. `None` if it must be looked at step by step.
+#[cfg(unix)]
+fn quick_look(path: &Path, receipt: &Receipt, before: Time) -> Option<Vec<Option<bool>>> {
+    let below = Below::open(path)?;
+    // The directories above the current path.
+    let mut above: Vec<&RelPath> = Vec::new();
+    let mut seen = Vec::with_capacity(receipt.paths.len());
+    for (path, published) in &receipt.paths {
+        while above.last().is_some_and(|dir| !path.is_below(dir)) {
+            above.pop();
+        }
+        if path.components().count() != above.len() + 1 {
+            return None;
+        }
+        let found = below.entry(path.as_str()).map(|entry| entry.observed());
+        if matches!(published, PublishedPath::Dir { .. }) {
+            // What is below a link is not in this tree.
+            if !matches!(found, Some(Observed::Dir { .. })) {
+                return None;
+            }
+            above.push(path);
+        }
+        seen.push(unchanged(published, found.as_ref(), before));
+    }
+    Some(seen)
+}
+
+#[cfg(not(unix))]
+fn quick_look(_path: &Path, _receipt: &Receipt, _before: Time) -> Option<Vec<Option<bool>>> {
+    None
+}
+
 /// Whether a path is as it was published. Nothing may write to a file before the receipt exists, so
 /// that one without a planned time is unchanged if it is older.
 fn unchanged(published: &PublishedPath, found: Option<&Observed>, before: Time) -> Option<bool> {
@@ -194,8 +235,12 @@ mod tests {
 
     use super::*;
 
-    /// Writes a receipt of these files, and the files, in an environment.
+    /// Writes a receipt of these files and of `dir`, and the files, in an environment.
     fn publish(env: &Path, names: &[&str]) {
+        let dir = env.join("dir");
+        fs::create_dir_all(&dir).unwrap();
+        let mode = dir.metadata().unwrap().permissions().mode() & 0o777;
+        let dir = (RelPath::new("dir").unwrap(), PublishedPath::Dir { mode });
         let file = |name: &&str| {
             let file = fs::File::create(env.join(name)).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(9))
@@ -213,7 +258,7 @@ mod tests {
             root_mode: 0o755,
             is_shared: false,
             statements: BTreeMap::new(),
-            paths: names.iter().map(file).collect(),
+            paths: names.iter().map(file).chain([dir]).collect(),
         };
         let inner = env.join(ENGINE_DIR);
         fs::create_dir_all(&inner).unwrap();
@@ -232,33 +277,51 @@ mod tests {
     #[test]
     fn what_was_seen_early_counts_while_the_receipt_is_the_same() {
         let (env, fs, root) = environment(&["one", "two"]);
-        let early = EarlyLook::begin(&fs, &root);
+        let early = EarlyLook::begin(&fs, &root, env.path());
         let mut published = early.published(&fs, &root).unwrap();
         // Only the look before the lock can have seen this file.
         fs::remove_file(env.path().join("two")).unwrap();
         let seen = published.unchanged(&fs, &root).unwrap();
-        assert_eq!(seen, [Some(true), Some(true)]);
+        assert_eq!(seen, [Some(true); 3]);
+    }
+
+    /// What is behind a link is not in the environment.
+    #[test]
+    fn no_link_is_followed_in_place_of_a_directory() {
+        let (env, fs, root) = environment(&["dir/one", "two"]);
+        let look = || {
+            let early = EarlyLook::begin(&fs, &root, env.path());
+            let mut published = early.published(&fs, &root).unwrap();
+            published.unchanged(&fs, &root).unwrap()
+        };
+        assert_eq!(look(), [Some(true); 3]);
+        fs::rename(env.path().join("dir"), env.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", env.path().join("dir")).unwrap();
+        assert_eq!(look(), [Some(false), Some(false), Some(true)]);
     }
 
     #[test]
     fn a_receipt_that_was_replaced_is_read_again() {
         let (env, fs, root) = environment(&["one"]);
-        let early = EarlyLook::begin(&fs, &root);
+        let early = EarlyLook::begin(&fs, &root, env.path());
         publish(env.path(), &["one", "two"]);
         let mut published = early.published(&fs, &root).unwrap();
-        assert_eq!(published.receipt.paths.len(), 2);
-        assert_eq!(published.unchanged(&fs, &root).unwrap().len(), 2);
+        assert_eq!(published.receipt.paths.len(), 3);
+        assert_eq!(published.unchanged(&fs, &root).unwrap().len(), 3);
     }
 
     #[test]
     fn an_old_look_counts_no_more() {
         let (env, fs, root) = environment(&["one"]);
-        let begun = EarlyLook::begin(&fs, &root).0.unwrap();
+        let begun = EarlyLook::begin(&fs, &root, env.path()).0.unwrap();
         let mut begun = Arc::try_unwrap(begun).unwrap();
         begun.at = begun.at.checked_sub(FRESH).unwrap();
         let early = EarlyLook(Some(Arc::new(begun)));
         fs::remove_file(env.path().join("one")).unwrap();
         let mut published = early.published(&fs, &root).unwrap();
-        assert_eq!(published.unchanged(&fs, &root).unwrap(), [Some(false)]);
+        assert_eq!(
+            published.unchanged(&fs, &root).unwrap(),
+            [Some(true), Some(false)]
+        );
     }
 }

@@ -7,11 +7,17 @@
 //!
 //! Read next: `../front/up_to_date.rs`, which keeps such digests.
 
+#[cfg(unix)]
+use std::ffi::CStr;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+#[cfg(unix)]
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rvenv_journal::Digest;
 #[cfg(unix)]
-use rvenv_journal::raw::Hasher;
+use rvenv_journal::raw::{Hasher, Observed};
 
 /// The paths of entries below a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +51,7 @@ impl EntryPaths {
     /// them changed at or after `settled_ns`, in nanoseconds since 1970.
     #[cfg(unix)]
     pub(crate) fn states(&self, below: &Path, settled_ns: Option<i128>) -> Option<Digest> {
-        use std::ffi::CStr;
-
-        use rustix::fs::{AtFlags, Mode, OFlags, open, statat};
-
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = open(below, flags, Mode::empty()).ok()?;
+        let below = Below::open(below)?;
         let mut names = self.0.clone().into_bytes();
         for byte in &mut names {
             if *byte == b'\n' {
@@ -59,28 +60,25 @@ impl EntryPaths {
         }
         let mut hasher = Hasher::default();
         for name in names.split_inclusive(|byte| *byte == 0) {
-            let name = CStr::from_bytes_with_nul(name).ok()?;
-            let Ok(found) = statat(&root, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            let Some(found) = below.entry(CStr::from_bytes_with_nul(name).ok()?) else {
                 hasher.update(b"none");
                 continue;
             };
-            let ns = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-            let written = ns(found.st_mtime, found.st_mtime_nsec);
-            let has_other_links = found.st_nlink > 1 && found.st_mode & 0o170_000 != 0o040_000;
-            let changed = if has_other_links {
-                written
+            let changed = if found.has_other_names {
+                found.mtime_ns
             } else {
-                ns(found.st_ctime, found.st_ctime_nsec)
+                found.ctime_ns
             };
             if settled_ns.is_some_and(|settled| changed >= settled) {
                 return None;
             }
             let state = [
-                i128::from(found.st_mode),
-                i128::from(found.st_size),
-                written,
+                found.kind.as_raw_mode().into(),
+                found.mode.into(),
+                found.len.into(),
+                found.mtime_ns,
                 changed,
-                i128::from(found.st_ino),
+                found.inode.into(),
             ];
             hasher.update(state.map(i128::to_le_bytes).as_flattened());
         }
@@ -91,5 +89,161 @@ impl EntryPaths {
     #[cfg(not(unix))]
     pub(crate) fn states(&self, _below: &Path, _settled_ns: Option<i128>) -> Option<Digest> {
         None
+    }
+}
+
+/// An open directory, of which entries at any depth are looked at.
+#[cfg(unix)]
+pub(crate) struct Below(OwnedFd);
+
+/// What an `lstat` says about an entry.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    kind: FileType,
+    /// The permission bits, up to 07777.
+    mode: u32,
+    len: u64,
+    mtime_ns: i128,
+    ctime_ns: i128,
+    inode: u64,
+    has_other_names: bool,
+}
+
+#[cfg(unix)]
+impl Below {
+    pub(crate) fn open(dir: &Path) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(dir, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// The entry at a relative path; `None` if there is none. A symbolic link at its end is not
+    /// followed; those above it are, so that a caller looks at the directories too.
+    pub(crate) fn entry<P: rustix::path::Arg>(&self, path: P) -> Option<Entry> {
+        // The types of the fields differ between systems.
+        fn wide(number: impl Into<i128>) -> i128 {
+            number.into()
+        }
+        let found = rustix::fs::statat(&self.0, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let ns = |seconds, nanos| seconds * 1_000_000_000 + nanos;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        Some(Entry {
+            kind,
+            mode: u32::try_from(wide(found.st_mode) & 0o7777).ok()?,
+            len: u64::try_from(wide(found.st_size)).ok()?,
+            mtime_ns: ns(wide(found.st_mtime), wide(found.st_mtime_nsec)),
+            ctime_ns: ns(wide(found.st_ctime), wide(found.st_ctime_nsec)),
+            inode: u64::try_from(wide(found.st_ino)).ok()?,
+            has_other_names: kind != FileType::Directory && wide(found.st_nlink) > 1,
+        })
+    }
+}
+
+#[cfg(unix)]
+impl Entry {
+    /// The same as a look of the engine has it, without the text of a symbolic link.
+    pub(crate) fn observed(&self) -> Observed {
+        if self.kind == FileType::Directory {
+            Observed::Dir { mode: self.mode }
+        } else if self.kind == FileType::RegularFile {
+            Observed::File {
+                mode: self.mode,
+                len: self.len,
+                mtime_ns: self.mtime_ns,
+                inode: self.inode,
+                digest: None,
+            }
+        } else {
+            Observed::Other
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests change a directory by hand, as another program would"
+)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::time::{Duration, SystemTime};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn states(dir: &TempDir) -> Digest {
+        let paths = EntryPaths::of(["file", "dir", "link", "none"].into_iter()).unwrap();
+        paths.states(dir.path(), None).unwrap()
+    }
+
+    fn directory() -> TempDir {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("file"), "text").unwrap();
+        fs::create_dir(dir.path().join("dir")).unwrap();
+        symlink("file", dir.path().join("link")).unwrap();
+        dir
+    }
+
+    fn date(path: &Path, seconds: u64) {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn every_change_of_an_entry_is_another_digest() {
+        let changes: [fn(&Path); 7] = [
+            |dir| date(&dir.join("file"), 9),
+            |dir| fs::write(dir.join("file"), "longer").unwrap(),
+            |dir| fs::set_permissions(dir.join("file"), fs::Permissions::from_mode(0o600)).unwrap(),
+            |dir| fs::remove_file(dir.join("file")).unwrap(),
+            |dir| fs::write(dir.join("dir/new"), "").unwrap(),
+            |dir| {
+                fs::remove_file(dir.join("link")).unwrap();
+                symlink("none", dir.join("link")).unwrap();
+            },
+            |dir| fs::write(dir.join("none"), "").unwrap(),
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let dir = directory();
+            let before = states(&dir);
+            assert_eq!(states(&dir), before);
+            // The clock of a filesystem has ticks of some milliseconds.
+            std::thread::sleep(Duration::from_millis(20));
+            change(dir.path());
+            assert_ne!(states(&dir), before, "change {number}");
+        }
+    }
+
+    #[test]
+    fn a_further_name_of_a_file_that_has_several_is_no_change() {
+        let dir = directory();
+        let linked = |name: &str| {
+            fs::hard_link(dir.path().join("file"), dir.path().join("dir").join(name)).unwrap();
+        };
+        let of_file = || {
+            let paths = EntryPaths::of(std::iter::once("file")).unwrap();
+            paths.states(dir.path(), None).unwrap()
+        };
+        linked("one");
+        let before = of_file();
+        std::thread::sleep(Duration::from_millis(20));
+        linked("two");
+        assert_eq!(of_file(), before);
+        date(&dir.path().join("dir/two"), 9);
+        assert_ne!(of_file(), before);
+    }
+
+    #[test]
+    fn what_is_too_new_has_no_states() {
+        let dir = directory();
+        let paths = EntryPaths::of(std::iter::once("file")).unwrap();
+        assert_eq!(paths.states(dir.path(), Some(0)), None);
+        assert!(paths.states(dir.path(), Some(i128::MAX)).is_some());
+        assert_eq!(paths.states(&dir.path().join("none"), None), None);
+        assert_eq!(EntryPaths::of(std::iter::once("two\nlines")), None);
     }
 }

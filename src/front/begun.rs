@@ -82,13 +82,14 @@ impl Caller<'_> {
     pub fn recall(&self, request: &EnvRequest) -> Result<Recalled, RequestFailed> {
         let before = self.before(request, Path::new(&request.env_dir))?;
         let path = before.as_ref().map(|before| &*before.existing.path);
-        let asked = path.and_then(|path| Some((path, self.digest_of(request)?)));
-        let known = asked.and_then(|(path, digest)| self.known(path, digest));
+        let asked = path.and_then(|path| Some((path, self.asked_by(request)?)));
+        let known = asked.as_ref();
+        let known = known.and_then(|(path, asked)| self.known(path, asked));
         let early = || self.early(request, before.as_ref());
         // While an answer may hold, there is nothing to look at.
         let begun_early = known.is_none().then(early);
         let context = self.context_of(request, before.as_ref())?;
-        let question = asked.map(|(path, digest)| Question::of(path, digest, &context));
+        let question = asked.map(|(path, asked)| Question::of(path, asked, &context));
         if let (Some(known), Some(question)) = (known, &question)
             && self.still_holds(known, question)
         {
@@ -161,7 +162,7 @@ impl Caller<'_> {
         let is_wanted = request.unchanged == Unchanged::Kept && request.intent != Intent::Upgrade;
         let before = before.filter(|_| is_wanted);
         before.map_or_else(EarlyLook::default, |before| {
-            EarlyLook::begin(self.fs, &before.root)
+            EarlyLook::begin(self.fs, &before.root, &before.existing.path)
         })
     }
 

@@ -36,7 +36,7 @@ pub const UP_TO_DATE: &str = "up-to-date";
 /// The version of this format.
 const FORMAT: u32 = 1;
 /// Another version may plan something else.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+const VERSION: &str = env!("RVENV_VERSION");
 /// More than any real answer has.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// How old everything must be that an answer depends on. The clocks of filesystems have ticks of up
@@ -48,10 +48,17 @@ const SETTLED_NS: i128 = 2_000_000_000;
 pub(super) struct Question {
     /// The environment, its symbolic link resolved.
     path: PathBuf,
-    /// The request and its locks.
-    request: Digest,
+    asked: Asked,
     /// The interpreter and the options that it means here.
     context: Digest,
+}
+
+/// A request, as far as it decides what there is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The digest of its words and of the bytes of its locks.
+    request: Digest,
+    locks: Vec<PathBuf>,
 }
 
 /// An answer on disk.
@@ -69,9 +76,9 @@ pub(super) struct Known {
 }
 
 impl Caller<'_> {
-    /// The digest of a request and its locks; `None` if more than these and the environment decides
+    /// A request with the bytes of its locks; `None` if more than these and the environment decides
     /// what there is to do.
-    pub(super) fn digest_of(&self, request: &EnvRequest) -> Option<Digest> {
+    pub(super) fn asked_by(&self, request: &EnvRequest) -> Option<Asked> {
         let locks = &request.locks;
         let is_about_locks = request.intent != Intent::Upgrade
             && request.unchanged == Unchanged::Kept
@@ -86,18 +93,19 @@ impl Caller<'_> {
         let mut hasher = Hasher::default();
         hasher.update(format!("{VERSION}\n{request:?}\n{:?}\n", self.host.cwd).as_bytes());
         let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
-        for file in &locks.files {
-            let bytes = whole_lock(&cwd.join(file))?;
-            hasher.update(Digest::of(&bytes).as_bytes());
+        let locks: Vec<PathBuf> = locks.files.iter().map(|file| cwd.join(file)).collect();
+        for lock in &locks {
+            hasher.update(Digest::of(&whole_lock(lock)?).as_bytes());
         }
-        Some(hasher.finish())
+        let request = hasher.finish();
+        Some(Asked { request, locks })
     }
 
     /// The answer about an environment, if it was for the same request.
-    pub(super) fn known(&self, path: &Path, request: Digest) -> Option<Known> {
+    pub(super) fn known(&self, path: &Path, asked: &Asked) -> Option<Known> {
         let bytes = self.answer_about(path)?.read(ANSWER_BYTES_MAX)?;
         let known: Known = serde_json::from_slice(&bytes).ok()?;
-        (known.format == FORMAT && known.request == request.to_string()).then_some(known)
+        (known.format == FORMAT && known.request == asked.request.to_string()).then_some(known)
     }
 
     /// Whether an answer still holds.
@@ -114,11 +122,18 @@ impl Caller<'_> {
     /// Keeps the answer that a plan changed nothing, if no later change could be missed. A failure
     /// to write it is ignored, since the cache only saves time.
     pub(super) fn keep(&self, question: &Question, existing: &Existing, plan: &Plan) {
-        // Taken first: what replaces the receipt later is newer than it.
-        let witness = receipt(&question.path);
         let Time { seconds, nanos } = self.host.now;
         let now = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         let settled = now - SETTLED_NS;
+        // A lock that was replaced meanwhile may not be the one that was read.
+        let mut locks = question
+            .asked
+            .locks
+            .iter()
+            .map(|lock| Fingerprint::of(lock).state);
+        if !locks.all(|state| state.is_some_and(|state| state.ctime_ns < settled)) {
+            return;
+        }
         let paths = watched(existing, plan);
         let found = paths.and_then(|paths| {
             let states = paths.states(&question.path, Some(settled))?;
@@ -129,8 +144,8 @@ impl Caller<'_> {
         };
         let known = Known {
             format: FORMAT,
-            witness,
-            request: question.request.to_string(),
+            witness: receipt(&question.path),
+            request: question.asked.request.to_string(),
             context: question.context.to_string(),
             paths,
             states: states.to_string(),
@@ -155,7 +170,7 @@ impl Caller<'_> {
 }
 
 impl Question {
-    pub(super) fn of(path: &Path, request: Digest, context: &Context) -> Self {
+    pub(super) fn of(path: &Path, asked: Asked, context: &Context) -> Self {
         let Context {
             interpreter,
             options,
@@ -165,7 +180,7 @@ impl Question {
         let text = format!("{interpreter:?}\n{options:?}\n{kernel:?}");
         Self {
             path: path.to_owned(),
-            request,
+            asked,
             context: Digest::of(text.as_bytes()),
         }
     }
@@ -177,12 +192,18 @@ fn whole_lock(path: &Path) -> Option<Vec<u8>> {
     let file = regular_file::open(path).ok()?;
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
     let has = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+    let includes = |line: &[u8]| {
+        let words = [&b"-r"[..], b"-c", b"--requirement", b"--constraint"];
+        words
+            .iter()
+            .any(|word| line.trim_ascii_start().starts_with(word))
+    };
+    let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
     let is_whole = is_pylock_name(path)
         || path.extension().is_none_or(|end| end != "toml")
             && has(b"--hash")
-            && ![&b"-r"[..], b"-c", b"--requirement", b"--constraint", b"${"]
-                .into_iter()
-                .any(has);
+            && !has(b"${")
+            && !lines.any(includes);
     is_whole.then_some(bytes)
 }
 
@@ -200,6 +221,7 @@ fn watched(existing: &Existing, plan: &Plan) -> Option<EntryPaths> {
         let dirs = lib.distributions.iter();
         paths.extend(dirs.map(|one| format!("{}/{}", lib.path, one.dir)));
     }
-    paths.extend([".".to_owned(), ENGINE_DIR.to_owned()]);
+    let receipt = format!("{ENGINE_DIR}/{RECEIPT_NAME}");
+    paths.extend([".".to_owned(), ENGINE_DIR.to_owned(), receipt]);
     EntryPaths::of(paths.iter().map(String::as_str))
 }

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use super::locks::{Bench, bench, told};
-use crate::machine::Ended;
+use crate::machine::{Ended, ended};
 
 const TWO: &[(&str, &str)] = &[("alpha", "1.0"), ("beta", "1.0")];
 /// What changed in the last two seconds before a run began is too new for an answer.
@@ -38,6 +38,14 @@ impl Bench {
     fn answers(&self) -> usize {
         let dir = fs::read_dir(self.scratch.cache().join("up-to-date"));
         dir.map_or(0, Iterator::count)
+    }
+
+    fn installed_by_another(&self, env: &str) {
+        let dir = self.site_of(env).join("other-1.dist-info");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("METADATA"), "Name: other\nVersion: 1\n").unwrap();
+        fs::write(dir.join("INSTALLER"), "pip\n").unwrap();
+        fs::write(dir.join("RECORD"), "").unwrap();
     }
 
     fn site_of(&self, env: &str) -> PathBuf {
@@ -94,7 +102,7 @@ fn with_an_answer_nothing_is_read_again() {
             .arg(&log)
             .arg(env!("CARGO_BIN_EXE_rvenv"));
         command.args(bench.words(&["sync", "--env", "E"], &lock));
-        let said = told(crate::machine::ended(&mut command));
+        let said = told(ended(&mut command));
         assert!(said.contains("no changes"), "{said}");
         let opened = fs::read_to_string(&log).unwrap();
         opened.lines().filter(|line| line.contains(name)).count()
@@ -126,11 +134,6 @@ fn edited_in_place(path: &Path) {
 }
 
 const EVENTS: &[Event] = &[
-    (
-        "a source has other bytes of the same length",
-        |bench, env| edited_in_place(&bench.site_of(env).join("beta_alone.py")),
-        Next::Changes,
-    ),
     (
         "a script of activation has other bytes of the same length, and its old time",
         |bench, env| {
@@ -192,13 +195,7 @@ const EVENTS: &[Event] = &[
     ),
     (
         "another installer installed something",
-        |bench, env| {
-            let dir = bench.site_of(env).join("other-1.dist-info");
-            fs::create_dir(&dir).unwrap();
-            fs::write(dir.join("METADATA"), "Name: other\nVersion: 1\n").unwrap();
-            fs::write(dir.join("INSTALLER"), "pip\n").unwrap();
-            fs::write(dir.join("RECORD"), "").unwrap();
-        },
+        Bench::installed_by_another,
         Next::Names,
     ),
     (
@@ -207,6 +204,12 @@ const EVENTS: &[Event] = &[
             fs::create_dir(bench.scratch.path(&format!(".{env}.rvenv.new-abcdef"))).unwrap();
         },
         Next::Recovers,
+    ),
+    // The last one: the store shares the file with the other environments.
+    (
+        "a source has other bytes of the same length",
+        |bench, env| edited_in_place(&bench.site_of(env).join("beta_alone.py")),
+        Next::Changes,
     ),
 ];
 
@@ -277,6 +280,29 @@ fn another_request_is_another_question() {
     words.extend(["--prompt", "mine"]);
     let said = told(bench.locked(&words, &two));
     assert!(!said.contains("no changes"), "{said}");
+    sleep(TOO_NEW);
+    assert!(told(bench.locked(&words, &two)).contains("no changes"));
+    // Files that are generated get this time.
+    let mut command = bench.scratch.command(&bench.words(&words, &two));
+    let said = told(ended(command.env("SOURCE_DATE_EPOCH", "1700000000")));
+    assert!(!said.contains("no changes"), "{said}");
+}
+
+/// What another installer installed is named every time.
+#[test]
+fn no_answer_keeps_a_message_from_the_user() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("two", TWO);
+    bench.create_at("E", &lock);
+    bench.installed_by_another("E");
+    sleep(TOO_NEW);
+    for _ in 0..2 {
+        let said = bench.sync_at("E", &lock);
+        assert!(
+            said.contains("Another installer installed other 1"),
+            "{said}"
+        );
+    }
 }
 
 /// Every environment that links a file of the store adds a name to it.
@@ -294,6 +320,7 @@ fn a_further_environment_from_the_same_store_is_no_change() {
     let answer = answer.unwrap().next().unwrap().unwrap().path();
     let then: SystemTime = written(&answer);
     bench.create_at("G", &lock);
+    sleep(TOO_NEW);
     bench.sync_at("E", &lock);
     assert_eq!(written(&answer), then);
 }

@@ -65,7 +65,7 @@ pub(super) struct Asked {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Known {
     format: u32,
-    /// The receipt: with another one, or none, the answer is outdated.
+    /// The receipt, for `cache prune`: with another one, or none, the answer is outdated.
     witness: Fingerprint,
     request: String,
     context: String,
@@ -111,8 +111,7 @@ impl Caller<'_> {
     /// Whether an answer still holds.
     pub(super) fn still_holds(&self, known: Known, question: &Question) -> bool {
         let paths = EntryPaths::of_lines(known.paths);
-        known.witness == receipt(&question.path)
-            && known.context == question.context.to_string()
+        known.context == question.context.to_string()
             && self.is_tidy(&question.path)
             && paths
                 .states(&question.path, None)
@@ -144,7 +143,7 @@ impl Caller<'_> {
         };
         let known = Known {
             format: FORMAT,
-            witness: receipt(&question.path),
+            witness: Fingerprint::of(&question.path.join(ENGINE_DIR).join(RECEIPT_NAME)),
             request: question.asked.request.to_string(),
             context: question.context.to_string(),
             paths,
@@ -205,10 +204,6 @@ fn whole_lock(path: &Path) -> Option<Vec<u8>> {
             && !has(b"${")
             && !lines.any(includes);
     is_whole.then_some(bytes)
-}
-
-fn receipt(env: &Path) -> Fingerprint {
-    Fingerprint::of(&env.join(ENGINE_DIR).join(RECEIPT_NAME))
 }
 
 /// The paths whose states tell whether an environment is as a plan left it: what the plan has, and

@@ -19,77 +19,62 @@ use rvenv_journal::Digest;
 #[cfg(unix)]
 use rvenv_journal::raw::{Hasher, Observed};
 
-/// The paths of entries below a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntryPaths(String);
-
-impl EntryPaths {
-    /// These paths; `None` if one of them cannot be a line.
-    pub(crate) fn of<'a>(paths: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let mut lines = String::new();
-        for path in paths {
-            if path.contains(['\n', '\0']) {
-                return None;
-            }
-            lines.push_str(path);
-            lines.push('\n');
+/// Paths as lines; `None` if one of them cannot be a line.
+pub(crate) fn lines<'a>(paths: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut lines = String::new();
+    for path in paths {
+        if path.contains(['\n', '\0']) {
+            return None;
         }
-        Some(Self(lines))
+        lines.push_str(path);
+        lines.push('\n');
     }
+    Some(lines)
+}
 
-    /// The paths as lines.
-    pub(crate) fn into_lines(self) -> String {
-        self.0
-    }
-
-    /// The paths in lines.
-    pub(crate) fn of_lines(lines: String) -> Self {
-        Self(lines)
-    }
-
-    /// The digest of the states of all; `None` if the directory cannot be opened, or if one of
-    /// them changed at or after `settled_ns`, in nanoseconds since 1970.
-    #[cfg(unix)]
-    pub(crate) fn states(&self, below: &Path, settled_ns: Option<i128>) -> Option<Digest> {
-        let below = Below::open(below)?;
-        let mut names = self.0.clone().into_bytes();
-        for byte in &mut names {
-            if *byte == b'\n' {
-                *byte = 0;
-            }
+/// The digest of the states of the entries whose paths below a directory are lines; `None` if
+/// the directory cannot be opened, or if one of them changed at or after `settled_ns`, in
+/// nanoseconds since 1970.
+#[cfg(unix)]
+pub(crate) fn states(below: &Path, lines: &str, settled_ns: Option<i128>) -> Option<Digest> {
+    let below = Below::open(below)?;
+    let mut names = lines.as_bytes().to_vec();
+    for byte in &mut names {
+        if *byte == b'\n' {
+            *byte = 0;
         }
-        let mut hasher = Hasher::default();
-        for name in names.split_inclusive(|byte| *byte == 0) {
-            let Some(found) = below.entry(CStr::from_bytes_with_nul(name).ok()?) else {
-                hasher.update(b"none");
-                continue;
-            };
-            let changed = if found.has_other_names {
-                found.mtime_ns
-            } else {
-                found.ctime_ns
-            };
-            if settled_ns.is_some_and(|settled| changed >= settled) {
-                return None;
-            }
-            let state = [
-                found.kind.as_raw_mode().into(),
-                found.mode.into(),
-                found.len.into(),
-                found.mtime_ns,
-                changed,
-                found.inode.into(),
-            ];
-            hasher.update(state.map(i128::to_le_bytes).as_flattened());
+    }
+    let mut hasher = Hasher::default();
+    for name in names.split_inclusive(|byte| *byte == 0) {
+        let Some(found) = below.entry(CStr::from_bytes_with_nul(name).ok()?) else {
+            hasher.update(b"none");
+            continue;
+        };
+        let changed = if found.has_other_names {
+            found.mtime_ns
+        } else {
+            found.ctime_ns
+        };
+        if settled_ns.is_some_and(|settled| changed >= settled) {
+            return None;
         }
-        Some(hasher.finish())
+        let state = [
+            found.kind.as_raw_mode().into(),
+            found.mode.into(),
+            found.len.into(),
+            found.mtime_ns,
+            changed,
+            found.inode.into(),
+        ];
+        hasher.update(state.map(i128::to_le_bytes).as_flattened());
     }
+    Some(hasher.finish())
+}
 
-    /// No system but POSIX has times that no program can set back.
-    #[cfg(not(unix))]
-    pub(crate) fn states(&self, _below: &Path, _settled_ns: Option<i128>) -> Option<Digest> {
-        None
-    }
+/// No system but POSIX has times that no program can set back.
+#[cfg(not(unix))]
+pub(crate) fn states(_below: &Path, _lines: &str, _settled_ns: Option<i128>) -> Option<Digest> {
+    None
 }
 
 /// An open directory, of which entries at any depth are looked at.
@@ -174,9 +159,8 @@ mod tests {
 
     use super::*;
 
-    fn states(dir: &TempDir) -> Digest {
-        let paths = EntryPaths::of(["file", "dir", "link", "none"].into_iter()).unwrap();
-        paths.states(dir.path(), None).unwrap()
+    fn all(dir: &TempDir) -> Digest {
+        states(dir.path(), "file\ndir\nlink\nnone\n", None).unwrap()
     }
 
     fn directory() -> TempDir {
@@ -209,12 +193,12 @@ mod tests {
         ];
         for (number, change) in changes.iter().enumerate() {
             let dir = directory();
-            let before = states(&dir);
-            assert_eq!(states(&dir), before);
+            let before = all(&dir);
+            assert_eq!(all(&dir), before);
             // The clock of a filesystem has ticks of some milliseconds.
             std::thread::sleep(Duration::from_millis(20));
             change(dir.path());
-            assert_ne!(states(&dir), before, "change {number}");
+            assert_ne!(all(&dir), before, "change {number}");
         }
     }
 
@@ -224,10 +208,7 @@ mod tests {
         let linked = |name: &str| {
             fs::hard_link(dir.path().join("file"), dir.path().join("dir").join(name)).unwrap();
         };
-        let of_file = || {
-            let paths = EntryPaths::of(std::iter::once("file")).unwrap();
-            paths.states(dir.path(), None).unwrap()
-        };
+        let of_file = || states(dir.path(), "file\n", None).unwrap();
         linked("one");
         let before = of_file();
         std::thread::sleep(Duration::from_millis(20));
@@ -240,10 +221,14 @@ mod tests {
     #[test]
     fn what_is_too_new_has_no_states() {
         let dir = directory();
-        let paths = EntryPaths::of(std::iter::once("file")).unwrap();
-        assert_eq!(paths.states(dir.path(), Some(0)), None);
-        assert!(paths.states(dir.path(), Some(i128::MAX)).is_some());
-        assert_eq!(paths.states(&dir.path().join("none"), None), None);
-        assert_eq!(EntryPaths::of(std::iter::once("two\nlines")), None);
+        assert_eq!(states(dir.path(), "file\n", Some(0)), None);
+        assert!(states(dir.path(), "file\n", Some(i128::MAX)).is_some());
+        assert_eq!(states(&dir.path().join("none"), "", None), None);
+    }
+
+    #[test]
+    fn what_is_no_line_is_no_path() {
+        assert_eq!(lines(["a", "b c"].into_iter()).as_deref(), Some("a\nb c\n"));
+        assert_eq!(lines(["two\nlines"].into_iter()), None);
     }
 }

@@ -16,7 +16,7 @@ use super::caller::Caller;
 use super::lookups::Before;
 use super::request::{AskedPython, EnvRequest, Intent, RequestFailed, Unchanged, at_work};
 use super::unchanged;
-use super::up_to_date::Question;
+use super::up_to_date::{Known, Question};
 use crate::base::early_look::EarlyLook;
 use crate::base::umask::Umask;
 use crate::build::hooks::Context;
@@ -80,24 +80,42 @@ impl Caller<'_> {
     /// # Errors
     /// See [`RequestFailed`].
     pub fn recall(&self, request: &EnvRequest) -> Result<Recalled, RequestFailed> {
+        let asked = self.asked_by(request);
+        let at = |asked| {
+            Some((
+                self.open_existing(Path::new(&request.env_dir)).ok()?.1,
+                asked,
+            ))
+        };
+        let Some((path, asked)) = asked.and_then(at) else {
+            let begun = self.begin_request(request)?;
+            return Ok(Recalled::Unknown(Box::new(begun)));
+        };
+        let known = self.known(&path, &asked);
+        let holds = |known: &&Known| self.still_holds(known, &path);
+        // Which interpreter a sync uses is in the environment, and so among what is looked at.
+        let is_own = request.intent == Intent::Sync && request.python.is_default();
+        let by_own = known
+            .as_ref()
+            .filter(|known| is_own && known.has_same_interpreter());
+        if by_own.is_some_and(|known| holds(&known)) {
+            return Ok(Recalled::UpToDate);
+        }
         let before = self.before(request, Path::new(&request.env_dir))?;
-        let path = before.as_ref().map(|before| &*before.existing.path);
-        let asked = path.and_then(|path| Some((path, self.asked_by(request)?)));
-        let known = asked.as_ref();
-        let known = known.and_then(|(path, asked)| self.known(path, asked));
+        let known = known.filter(|_| !is_own);
         let early = || self.early(request, before.as_ref());
         // While an answer may hold, there is nothing to look at.
         let begun_early = known.is_none().then(early);
         let context = self.context_of(request, before.as_ref())?;
-        let question = asked.map(|(path, asked)| Question::of(path, asked, &context));
-        if let (Some(known), Some(question)) = (known, &question)
-            && self.still_holds(known, question)
-        {
+        let question = Question::of(path.clone(), asked, &context);
+        let by_found = known.as_ref().filter(|known| known.is_about(&question));
+        if by_found.is_some_and(|known| holds(&known)) {
             return Ok(Recalled::UpToDate);
         }
         let early = begun_early.unwrap_or_else(early);
-        let begun = self.begun(request, before, context, early)?;
-        Ok(Recalled::Unknown(Box::new(Begun { question, ..begun })))
+        let mut begun = self.begun(request, before, context, early)?;
+        begun.question = Some(question);
+        Ok(Recalled::Unknown(Box::new(begun)))
     }
 
     fn begun(

@@ -22,9 +22,10 @@ use rvenv_journal::{Digest, Parents, Plan, Target};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
+use super::host::Host;
 use super::request::{EnvRequest, Intent, Unchanged};
 use crate::base::cached_answer::CachedAnswer;
-use crate::base::entry_states::EntryPaths;
+use crate::base::entry_states::{lines, states};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::regular_file;
 use crate::build::hooks::Context;
@@ -51,6 +52,8 @@ pub(super) struct Question {
     asked: Asked,
     /// The interpreter and the options that it means here.
     context: Digest,
+    /// The files that the interpreter depends on.
+    witnesses: Vec<Fingerprint>,
 }
 
 /// A request, as far as it decides what there is to do.
@@ -69,6 +72,8 @@ pub(super) struct Known {
     witness: Fingerprint,
     request: String,
     context: String,
+    /// The files that the interpreter depends on.
+    witnesses: Vec<Fingerprint>,
     /// The paths in the environment that count, as lines.
     paths: String,
     /// The digest of their states.
@@ -83,6 +88,7 @@ impl Caller<'_> {
         let is_about_locks = request.intent != Intent::Upgrade
             && request.unchanged == Unchanged::Kept
             && !request.options.upgrade_deps
+            && !request.options.clear
             && request.packages.is_empty()
             && request.removal.names.is_empty()
             && locks.requirements.is_empty()
@@ -91,7 +97,12 @@ impl Caller<'_> {
             return None;
         }
         let mut hasher = Hasher::default();
-        hasher.update(format!("{VERSION}\n{request:?}\n{:?}\n", self.host.cwd).as_bytes());
+        let Host {
+            cwd, umask, epoch, ..
+        } = self.host;
+        let kernel = Kernel::running();
+        let here = format!("{VERSION}\n{cwd:?} {umask:o} {epoch:?} {kernel:?}\n{request:?}");
+        hasher.update(here.as_bytes());
         let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
         let locks: Vec<PathBuf> = locks.files.iter().map(|file| cwd.join(file)).collect();
         for lock in &locks {
@@ -108,14 +119,10 @@ impl Caller<'_> {
         (known.format == FORMAT && known.request == asked.request.to_string()).then_some(known)
     }
 
-    /// Whether an answer still holds.
-    pub(super) fn still_holds(&self, known: Known, question: &Question) -> bool {
-        let paths = EntryPaths::of_lines(known.paths);
-        known.context == question.context.to_string()
-            && self.is_tidy(&question.path)
-            && paths
-                .states(&question.path, None)
-                .is_some_and(|states| states.to_string() == known.states)
+    /// Whether an environment is still as an answer found it.
+    pub(super) fn still_holds(&self, known: &Known, path: &Path) -> bool {
+        let now = || states(path, &known.paths, None).map(|states| states.to_string());
+        self.is_tidy(path) && now().as_ref() == Some(&known.states)
     }
 
     /// Keeps the answer that a plan changed nothing, if no later change could be missed. A failure
@@ -133,10 +140,9 @@ impl Caller<'_> {
         if !locks.all(|state| state.is_some_and(|state| state.ctime_ns < settled)) {
             return;
         }
-        let paths = watched(existing, plan);
-        let found = paths.and_then(|paths| {
-            let states = paths.states(&question.path, Some(settled))?;
-            Some((paths.into_lines(), states))
+        let found = watched(existing, plan).and_then(|paths| {
+            let states = states(&question.path, &paths, Some(settled))?;
+            Some((paths, states))
         });
         let Some((paths, states)) = found else {
             return;
@@ -146,6 +152,7 @@ impl Caller<'_> {
             witness: Fingerprint::of(&question.path.join(ENGINE_DIR).join(RECEIPT_NAME)),
             request: question.asked.request.to_string(),
             context: question.context.to_string(),
+            witnesses: question.witnesses.clone(),
             paths,
             states: states.to_string(),
         };
@@ -169,19 +176,31 @@ impl Caller<'_> {
 }
 
 impl Question {
-    pub(super) fn of(path: &Path, asked: Asked, context: &Context) -> Self {
+    pub(super) fn of(path: PathBuf, asked: Asked, context: &Context) -> Self {
         let Context {
             interpreter,
             options,
             ..
         } = context;
-        let kernel = Kernel::running();
-        let text = format!("{interpreter:?}\n{options:?}\n{kernel:?}");
+        let text = format!("{interpreter:?}\n{options:?}");
         Self {
-            path: path.to_owned(),
+            path,
             asked,
             context: Digest::of(text.as_bytes()),
+            witnesses: interpreter.witnesses.clone(),
         }
+    }
+}
+
+impl Known {
+    /// Whether the interpreter is unchanged, if the environment alone decides which one it is.
+    pub(super) fn has_same_interpreter(&self) -> bool {
+        self.witnesses.iter().all(Fingerprint::holds)
+    }
+
+    /// Whether the same interpreter and options were found.
+    pub(super) fn is_about(&self, question: &Question) -> bool {
+        self.context == question.context.to_string()
     }
 }
 
@@ -208,7 +227,7 @@ fn whole_lock(path: &Path) -> Option<Vec<u8>> {
 
 /// The paths whose states tell whether an environment is as a plan left it: what the plan has, and
 /// the directories in which other distributions come and go.
-fn watched(existing: &Existing, plan: &Plan) -> Option<EntryPaths> {
+fn watched(existing: &Existing, plan: &Plan) -> Option<String> {
     let own = plan.operations().keys().chain(plan.kept().keys());
     let mut paths: BTreeSet<String> = own.map(|path| path.as_str().to_owned()).collect();
     for lib in &existing.libs {
@@ -218,5 +237,5 @@ fn watched(existing: &Existing, plan: &Plan) -> Option<EntryPaths> {
     }
     let receipt = format!("{ENGINE_DIR}/{RECEIPT_NAME}");
     paths.extend([".".to_owned(), ENGINE_DIR.to_owned(), receipt]);
-    EntryPaths::of(paths.iter().map(String::as_str))
+    lines(paths.iter().map(String::as_str))
 }

@@ -40,6 +40,21 @@ impl Bench {
         dir.map_or(0, Iterator::count)
     }
 
+    /// How often a sync with nothing to do opens a file of this name.
+    #[cfg(target_os = "linux")]
+    fn reads(&self, env: &str, lock: &Path, name: &str) -> usize {
+        let log = self.scratch.path("trace");
+        let mut command = self.scratch.program(Path::new("strace"), "022");
+        let traced = ["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"];
+        command.args(traced).arg(&log);
+        command.arg(env!("CARGO_BIN_EXE_rvenv"));
+        command.args(self.words(&["sync", "--env", env], lock));
+        let said = told(ended(&mut command));
+        assert!(said.contains("no changes"), "{said}");
+        let opened = fs::read_to_string(&log).unwrap();
+        opened.lines().filter(|line| line.contains(name)).count()
+    }
+
     fn installed_by_another(&self, env: &str) {
         let dir = self.site_of(env).join("other-1.dist-info");
         fs::create_dir(&dir).unwrap();
@@ -93,25 +108,36 @@ fn with_an_answer_nothing_is_read_again() {
     let lock = bench.lock("two", TWO);
     bench.create_at("E", &lock);
     sleep(TOO_NEW);
-    let log = bench.scratch.path("trace");
-    let reads = |name: &str| {
-        let mut command = bench.scratch.program(Path::new("strace"), "022");
-        let traced = ["-f", "-qq", "-e", "trace=open,openat,openat2", "-o"];
-        command
-            .args(traced)
-            .arg(&log)
-            .arg(env!("CARGO_BIN_EXE_rvenv"));
-        command.args(bench.words(&["sync", "--env", "E"], &lock));
-        let said = told(ended(&mut command));
-        assert!(said.contains("no changes"), "{said}");
-        let opened = fs::read_to_string(&log).unwrap();
-        opened.lines().filter(|line| line.contains(name)).count()
-    };
+    let reads = |name: &str| bench.reads("E", &lock, name);
     assert!(reads("receipt.json") > 0);
     assert_eq!(reads("receipt.json"), 0);
     assert_eq!(reads("RECORD"), 0);
     // The lock itself is read, since another one may be in its place.
     assert_eq!(reads("pylock.two.toml"), 1);
+}
+
+/// Needs `strace`, to see which files are opened.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_state_of_the_interpreter_is_another_question() {
+    let Some(bench) = bench() else { return };
+    if !crate::strace::is_there() {
+        return;
+    }
+    let lock = bench.lock("two", TWO);
+    bench.create_at("E", &lock);
+    sleep(TOO_NEW);
+    bench.sync_at("E", &lock);
+    assert_eq!(bench.reads("E", &lock, "receipt.json"), 0);
+    // As if the interpreter had been shorter then.
+    let answer = fs::read_dir(bench.scratch.cache().join("up-to-date"));
+    let answer = answer.unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&answer).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    *value.pointer_mut("/witnesses/0/state/len").unwrap() = 1.into();
+    fs::write(&answer, value.to_string()).unwrap();
+    assert!(bench.reads("E", &lock, "receipt.json") > 0);
+    assert_eq!(bench.reads("E", &lock, "receipt.json"), 0);
 }
 
 /// What may happen to an environment, or beside it; and whether the next sync changes something, or

@@ -3,7 +3,7 @@
 //! That is the environment that exists, the interpreter and the options; and, if an earlier run
 //! found nothing to do for the same request, that there still is nothing to do.
 //!
-//! Promises to write nothing. Read next: `request.rs`, which goes on; `up_to_date.rs`.
+//! Promises to write nothing. Read next: `answer.rs`, which goes on; `up_to_date.rs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,14 +80,8 @@ impl Caller<'_> {
     /// # Errors
     /// See [`RequestFailed`].
     pub fn recall(&self, request: &EnvRequest) -> Result<Recalled, RequestFailed> {
-        let asked = self.asked_by(request);
-        let at = |asked| {
-            Some((
-                self.open_existing(Path::new(&request.env_dir)).ok()?.1,
-                asked,
-            ))
-        };
-        let Some((path, asked)) = asked.and_then(at) else {
+        let opened = self.open_existing(Path::new(&request.env_dir)).ok();
+        let (Some(asked), Some((_, path))) = (self.asked_by(request), opened) else {
             let begun = self.begin_request(request)?;
             return Ok(Recalled::Unknown(Box::new(begun)));
         };

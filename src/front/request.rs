@@ -1,10 +1,10 @@
-//! Requests: the one way from what a caller wants to the context of a plan.
+//! Requests: what a caller wants, as a value.
 //!
-//! The command and [`EnvBuilder`](crate::EnvBuilder) express what they want as an [`EnvRequest`].
-//! Which interpreter that means, which options hold, what is downloaded and compiled, and which
-//! health checks run is decided here, once.
+//! The command and [`EnvBuilder`](crate::EnvBuilder) express it as an [`EnvRequest`], and there is
+//! one way from there to the context of a plan.
 //!
-//! Read next: `begun.rs`, which begins with one; `answer.rs`, which ends with a context.
+//! Read next: `begun.rs`, which decides what a request means here; `answer.rs`, which fetches and
+//! builds what it takes.
 
 use std::io;
 use std::path::PathBuf;

@@ -10,7 +10,7 @@
 //! old when this process began, so that no later change can have the same time.
 //!
 //! On disk: answers, `<cache dir>/up-to-date/<sha256 of the path>.json`.
-//! Read next: `request.rs`, which asks; `../base/entry_states.rs`, the states.
+//! Read next: `begun.rs`, which asks; `../base/entry_states.rs`, the states.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;

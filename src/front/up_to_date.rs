@@ -128,6 +128,10 @@ impl Caller<'_> {
     /// Keeps the answer that a plan changed nothing, if no later change could be missed. A failure
     /// to write it is ignored, since the cache only saves time.
     pub(super) fn keep(&self, question: &Question, existing: &Existing, plan: &Plan) {
+        // What has no files to depend on may be another interpreter the next time.
+        if question.witnesses.is_empty() {
+            return;
+        }
         let Time { seconds, nanos } = self.host.now;
         let now = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         let settled = now - SETTLED_NS;
@@ -168,7 +172,7 @@ impl Caller<'_> {
         Some(CachedAnswer::about(path, UP_TO_DATE, cache))
     }
 
-    /// Whether there is nothing to recover, and nothing that an earlier run left.
+    /// Whether there is nothing to recover, and nothing that a recovery would name.
     fn is_tidy(&self, path: &Path) -> bool {
         let target = Target::open(self.fs, path, Parents::Require);
         target.is_ok_and(|target| is_tidy(&target).unwrap_or(false))

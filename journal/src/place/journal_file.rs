@@ -50,16 +50,22 @@ pub(crate) enum JournalRead {
 }
 
 impl Siblings {
-    /// Whether there is nothing but kept generations, and what is not the engine's.
+    /// Whether there is nothing but kept generations.
     pub(crate) fn is_tidy(&self) -> bool {
         let Self {
             journals,
             has_draft,
             stages,
+            generations: _,
+            generation_records: _,
             trash,
-            ..
+            unknown,
         } = self;
-        journals.is_empty() && !has_draft && stages.is_empty() && trash.is_empty()
+        !has_draft
+            && journals.is_empty()
+            && stages.is_empty()
+            && trash.is_empty()
+            && unknown.is_empty()
     }
 
     /// Lists the names.

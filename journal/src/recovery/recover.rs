@@ -166,8 +166,8 @@ pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
     })
 }
 
-/// Whether no transaction is open at a target, and no earlier run left anything that recovery would
-/// delete; writes nothing.
+/// Whether no transaction is open at a target, and there is nothing that recovery would delete or
+/// name; writes nothing.
 ///
 /// # Errors
 /// The error of the disk.

@@ -304,13 +304,19 @@ fn another_request_is_another_question() {
     assert!(!said.contains("no changes"), "{said}");
 }
 
-/// What another installer installed is named every time.
+/// What another installer installed is named every time, and so is a name that no journal owns.
 #[test]
 fn no_answer_keeps_a_message_from_the_user() {
     let Some(bench) = bench() else { return };
     let lock = bench.lock("two", TWO);
-    bench.create_at("E", &lock);
+    for env in ["E", "F"] {
+        bench.create_at(env, &lock);
+    }
     bench.installed_by_another("E");
+    let unowned = |env: &str| {
+        let name = format!(".{env}.rvenv.journal.mine");
+        fs::write(bench.scratch.path(&name), "mine").unwrap();
+    };
     sleep(TOO_NEW);
     for _ in 0..2 {
         let said = bench.sync_at("E", &lock);
@@ -318,6 +324,13 @@ fn no_answer_keeps_a_message_from_the_user() {
             said.contains("Another installer installed other 1"),
             "{said}"
         );
+    }
+    bench.sync_at("F", &lock);
+    assert_eq!(bench.answers(), 1);
+    unowned("F");
+    for _ in 0..2 {
+        let said = bench.sync_at("F", &lock);
+        assert!(said.contains("no journal owns it"), "{said}");
     }
 }
 
